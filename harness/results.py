@@ -1,0 +1,140 @@
+"""What a run leaves behind: items, comparison, and the record `run.json` (schema version 1)."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+RUN_SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class Role(StrEnum):
+    """What a model is in the experiment (DESIGN: Words)."""
+
+    TARGET = "target"
+    SOURCE = "source"
+    CONTROL = "control"
+    FUSED = "fused"
+
+
+class Item(Record):
+    """One benchmark document scored with one model."""
+
+    item: str  # hash of task name and document: the same for every model
+    task: str
+    scores: dict[str, float]  # every metric of the task, in lm-eval's own unit (0 to 1 for accuracies)
+    prediction: str  # the chosen answer, or the generated text
+    gold: str
+    prompt: str
+    bits_per_byte: float | None = None  # of the gold continuation
+    gold_bytes: int | None = None
+
+
+class ModelEntry(Record):
+    name: str
+    role: Role
+    reference: str  # as the suite names it
+    fingerprint: str  # sha256 of the weights
+    parameters: int
+
+
+class BenchmarkEntry(Record):
+    name: str
+    capability: str
+    tasks: tuple[str, ...]
+    num_fewshot: int | None
+    limit: int | None
+    metrics: tuple[str, ...]
+    fingerprint: str  # of tasks' configuration, data, few-shot and seed
+    items: int
+    executed: str = ""  # how model-written code was run: "", "subprocess", "refused"
+
+
+class Cell(Record):
+    """One model's score on one row, in the row's unit."""
+
+    model: str
+    role: Role
+    value: float
+    n: int
+
+
+class Difference(Record):
+    """Fused minus opponent over the same items, in the row's unit, with a paired interval."""
+
+    opponent: str
+    role: Role
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    better: int  # items on which fused did better (gained), worse (lost)
+    worse: int
+    n: int
+
+
+class Row(Record):
+    """One metric of one benchmark (or, with `benchmark` == "average", of one capability)."""
+
+    capability: str
+    benchmark: str
+    metric: str
+    unit: Literal["%", "bits/byte"]
+    higher_is_better: bool
+    headline: bool
+    cells: tuple[Cell, ...]
+    differences: tuple[Difference, ...]
+
+
+class Verdict(Record):
+    outcome: Literal["gain", "no change", "loss", "mixed"]
+    sentence: str
+
+
+class Comparison(Record):
+    rows: tuple[Row, ...]
+    confidence: float
+    verdict: Verdict
+
+
+class StageEntry(Record):
+    name: str
+    key: str
+    seconds: float
+    reused: bool
+    bytes: int
+    facts: dict[str, Any]  # what the stage counted: tokens, coverage, attribution ...
+
+
+class TrainingCurve(Record):
+    """One training: what the Trainer logged, oldest first ({"step": .., "loss": .., ..})."""
+
+    model: str
+    tokens: int
+    points: tuple[dict[str, float], ...]
+
+
+class RunRecord(Record):
+    """`run.json`. Items are beside it in `items/<benchmark>/<model>.parquet`."""
+
+    schema_version: Literal[1] = RUN_SCHEMA_VERSION
+    run: str
+    suite: dict[str, Any]
+    overrides: tuple[str, ...]
+    created: datetime
+    seed: int
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    models: tuple[ModelEntry, ...]
+    benchmarks: tuple[BenchmarkEntry, ...]
+    stages: tuple[StageEntry, ...]
+    training: tuple[TrainingCurve, ...]
+    coverage: dict[str, dict[str, float]]  # source -> share of positions and of mass that survive, in percent
+    attribution: dict[str, float]  # model -> percent of fused positions it taught
+    comparison: Comparison
+    notes: tuple[str, ...] = ()
