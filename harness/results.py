@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-RUN_SCHEMA_VERSION = 1
+RUN_SCHEMA_VERSION: Literal[1] = 1
+AVERAGE = "average"  # the benchmark name of a capability's own rows
 
 
 class Record(BaseModel):
@@ -73,6 +74,7 @@ class Difference(Record):
     low: float
     high: float
     p_value: float
+    p_adjusted: float = 1.0  # after Holm over the rows of the same kind for this opponent (harness.comparison)
     better: int  # items on which fused did better (gained), worse (lost)
     worse: int
     n: int
@@ -84,7 +86,7 @@ class Row(Record):
     capability: str
     benchmark: str
     metric: str
-    unit: Literal["%", "bits/byte"]
+    unit: Literal["%", "bits/byte", "score"]  # "score": a metric that is no share of 1, in its own unit
     higher_is_better: bool
     headline: bool
     cells: tuple[Cell, ...]

@@ -1,0 +1,135 @@
+"""The verdict: one sentence on what fusion did to each capability, how surely, and where it did harm.
+
+The outcome is judged against the control, the same training without sources (without a control: against the
+target before training), on the capabilities' average scores, at Holm-adjusted p < 1 - confidence. Harm is
+always named: a significant loss against the control or against the target before training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.formats import interval, listed, p_value, plural, signed
+from harness.results import AVERAGE, Difference, Role, Row, Verdict
+
+AGAINST = {Role.CONTROL: "the same training without sources", Role.TARGET: "the target before training"}
+OPENING = {
+    "gain": "Fusion helped",
+    "loss": "Fusion hurt",
+    "mixed": "Fusion helped and hurt",
+    "no change": "Fusion made no clear difference",
+}
+Outcome = Literal["gain", "no change", "loss", "mixed"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Fused against one opponent on one capability."""
+
+    capability: str
+    difference: Difference
+    alpha: float
+
+    @property
+    def sure(self) -> bool:
+        return self.difference.p_adjusted < self.alpha
+
+    @property
+    def gained(self) -> bool:
+        return self.sure and self.difference.difference > 0
+
+    @property
+    def lost(self) -> bool:
+        return self.sure and self.difference.difference < 0
+
+
+def verdict(rows: Sequence[Row], confidence: float) -> Verdict:
+    """Judge the capability averages among `rows`."""
+    findings = [
+        Finding(row.capability, difference, 1 - confidence)
+        for row in rows
+        if row.benchmark == AVERAGE and row.unit == "%"
+        for difference in row.differences
+    ]
+    yardstick = next((r for r in (Role.CONTROL, Role.TARGET) if _against(findings, r)), None)
+    if yardstick is None:
+        return Verdict(outcome="no change", sentence=_nothing(rows))
+    outcome = _outcome(_against(findings, yardstick))
+    parts = [_main(outcome, yardstick, _against(findings, yardstick))]
+    if yardstick is Role.CONTROL and (before := _against(findings, Role.TARGET)):
+        parts.append(f"against {AGAINST[Role.TARGET]}, {_phrase(before)}")
+    parts += [sentence for sentence in (_sources(findings), _unscored(rows)) if sentence]
+    return Verdict(outcome=outcome, sentence="; ".join(parts) + ".")
+
+
+def _against(findings: Sequence[Finding], role: Role) -> list[Finding]:
+    return [f for f in findings if f.difference.role is role]
+
+
+def _outcome(findings: Sequence[Finding]) -> Outcome:
+    gains, losses = any(f.gained for f in findings), any(f.lost for f in findings)
+    if gains and losses:
+        return "mixed"
+    if gains:
+        return "gain"
+    return "loss" if losses else "no change"
+
+
+def _nothing(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "Nothing was scored."
+    return "No verdict: the run has no fused model and control or target with scores on the same benchmarks."
+
+
+def _main(outcome: Outcome, yardstick: Role, findings: Sequence[Finding]) -> str:
+    return f"{OPENING[outcome]}: against {AGAINST[yardstick]}, {_phrase(findings, counts=True)}"
+
+
+def _phrase(findings: Sequence[Finding], *, counts: bool = False) -> str:
+    """Gains, then losses, then what stayed open, each with its certainty (and the number of items)."""
+    gains = [_sure(f, counts) for f in findings if f.gained]
+    losses = [_sure(f, counts) for f in findings if f.lost]
+    still_open = [_open(f, counts) for f in findings if not f.sure]
+    parts = [listed(gains)] if gains else []
+    if losses:
+        parts.append(("but " if gains else "") + listed(losses))
+    if still_open:
+        parts.append(f"no clear change on {listed(still_open)}")
+    return ", ".join(parts)
+
+
+def _sure(finding: Finding, counts: bool) -> str:
+    d = finding.difference
+    return (
+        f"{signed(d.difference)} points on {finding.capability} ({p_value(d.p_adjusted)}{_items(d, counts)})"
+    )
+
+
+def _open(finding: Finding, counts: bool) -> str:
+    d = finding.difference
+    return f"{finding.capability} ({interval(d.low, d.high)}{_items(d, counts)})"
+
+
+def _items(difference: Difference, counts: bool) -> str:
+    return f", {plural(difference.n, 'item')}" if counts else ""
+
+
+def _sources(findings: Sequence[Finding]) -> str:
+    """Which sources it surely beats and which it surely trails."""
+    names = dict.fromkeys(f.difference.opponent for f in _against(findings, Role.SOURCE))
+    beats, trails = [], []
+    for name in names:
+        own = [f for f in findings if f.difference.opponent == name]
+        if won := [f.capability for f in own if f.gained]:
+            beats.append(f"{name} on {listed(won)}")
+        if behind := [f"{f.capability} ({signed(f.difference.difference)})" for f in own if f.lost]:
+            trails.append(f"{name} on {listed(behind)}")
+    parts = [f"beats {', '.join(beats)}"] if beats else []
+    parts += [f"still trails {', '.join(trails)}"] if trails else []
+    return "it " + " and ".join(parts) if parts else ""
+
+
+def _unscored(rows: Sequence[Row]) -> str:
+    scored = {row.capability for row in rows if row.benchmark == AVERAGE and row.unit == "%"}
+    missing = [c for c in dict.fromkeys(row.capability for row in rows) if c not in scored]
+    return f"{listed(missing)} has no score" if missing else ""
