@@ -39,9 +39,13 @@ class Entry:
 
 @dataclass
 class Draft:
-    """A stage output being written: files go into `folder`, counted facts into `facts`."""
+    """A stage output being written: files go into `folder`, counted facts into `facts`.
+
+    `scratch` survives a killed attempt (a training's checkpoints) and is removed when the stage is finished.
+    """
 
     folder: Path
+    scratch: Path
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -90,12 +94,14 @@ class Store:
         place = self.folder(stage, key)
         place.parent.mkdir(parents=True, exist_ok=True)
         _sweep(place)
-        draft = Draft(place.with_name(f"{key}.part-{uuid.uuid4().hex[:8]}"))
+        scratch = self.root / "scratch" / f"{stage.replace(':', '.')}.{key}"
+        draft = Draft(place.with_name(f"{key}.part-{uuid.uuid4().hex[:8]}"), scratch)
         draft.folder.mkdir()
         started = time.monotonic()
         try:
             yield draft
             _finish(draft, place, stage, key, description, time.monotonic() - started)
+            shutil.rmtree(scratch, ignore_errors=True)
         except OSError as error:
             raise explain_os_error(error, stage, self.root) from error
         finally:

@@ -1,0 +1,302 @@
+"""The command line: parse, call, print. No logic of its own (see harness.experiment)."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.errors import FuseGaugeError
+
+
+def _fails_clearly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Known errors become one message on stderr and their documented exit code."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except FuseGaugeError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted: finished stages are kept; run the same command to go on", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+_results = click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("results"),
+    envvar="FUSEGAUGE_RESULTS",
+    show_default=True,
+    help="Folder for runs, the stage store and MLflow's files [FUSEGAUGE_RESULTS].",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+_mirror = click.option(
+    "--mirror",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="FUSEGAUGE_MIRROR",
+    help="Folder shaped like the hub (<owner>/<dataset>/<config>/<split>.jsonl) to read datasets from.",
+)
+_offline = click.option(
+    "--offline", is_flag=True, envvar="HF_HUB_OFFLINE", help="Touch no network; use what `prepare` fetched."
+)
+_unsafe = click.option(
+    "--unsafe-no-sandbox",
+    is_flag=True,
+    help="Run model-written code in a subprocess with limits that is NOT isolated from this machine.",
+)
+_limit = click.option("--limit", type=click.IntRange(min=1), help="At most N items per task.")
+_set = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one value of the suite, e.g. fusion.lm_loss_weight=0.5 (repeatable).",
+)
+_suite = click.argument("suite")
+_run = click.argument("run")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fusegauge", prog_name="fusegauge")
+def main() -> None:
+    """Fuse several language models into one target and measure, item by item, what that gained and lost.
+
+    \b
+    Start here:   fusegauge run-suite micro      the embedded experiment, a few minutes, no network
+                  fusegauge suites               what else there is
+                  fusegauge doctor               what this machine has and lacks
+
+    SUITE is a YAML file or the name of a bundled suite; RUN a run's name or folder.
+    """
+    from harness.environment import quiet_libraries
+
+    quiet_libraries()
+
+
+@main.command("run-suite")
+@_suite
+@_mirror
+@_limit
+@_set
+@click.option("--only", multiple=True, metavar="STAGE", help="Only this stage or family, and what it needs.")
+@_offline
+@_unsafe
+@_results
+@_json
+@_fails_clearly
+def run_suite_command(
+    suite: str,
+    mirror: Path | None,
+    limit: int | None,
+    overrides: Sequence[str],
+    only: Sequence[str],
+    offline: bool,
+    unsafe_no_sandbox: bool,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Run every stage of SUITE, compare the models and write the report.
+
+    Finished stages are reused; a run that was stopped goes on where it was.
+    """
+    from harness.console import ConsoleObserver, show_finished
+    from harness.experiment import Results, run_suite, sync_folder
+
+    loaded = _loaded(suite, overrides, limit)
+    place = Results(results.resolve())
+    with ConsoleObserver(quiet=as_json) as observer:
+        finished = run_suite(loaded, _settings(mirror, offline, unsafe_no_sandbox), place, observer, only)
+    if finished is None:
+        return
+    if as_json:
+        click.echo(finished.record.model_dump_json(indent=1))
+    else:
+        show_finished(finished)
+    if loaded.suite.tracking.enabled:
+        links = sync_folder(finished.folder, place, loaded.suite.tracking)
+        click.echo(links, err=as_json)
+
+
+@main.command()
+@_suite
+@_mirror
+@_limit
+@_set
+@_offline
+@_unsafe
+@_results
+@_json
+@_fails_clearly
+def plan(
+    suite: str,
+    mirror: Path | None,
+    limit: int | None,
+    overrides: Sequence[str],
+    offline: bool,
+    unsafe_no_sandbox: bool,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Show the stages of SUITE, which are already there, and what the rest will cost."""
+    from harness.console import show_plan
+    from harness.experiment import Results
+    from harness.planning import make_plan
+
+    loaded = _loaded(suite, overrides, limit)
+    made = make_plan(loaded, _settings(mirror, offline, unsafe_no_sandbox), Results(results.resolve()))
+    click.echo(made.as_json()) if as_json else show_plan(made)
+
+
+@main.command()
+@_suite
+@_mirror
+@_set
+@_results
+@_fails_clearly
+def prepare(suite: str, mirror: Path | None, overrides: Sequence[str], results: Path) -> None:
+    """Fetch all that SUITE needs, so that `run-suite --offline` works without a network."""
+    from harness.console import ConsoleObserver
+    from harness.experiment import Results
+    from harness.planning import prepare_suite
+
+    loaded = _loaded(suite, overrides, None)
+    with ConsoleObserver(quiet=False) as observer:
+        for line in prepare_suite(loaded, _settings(mirror, False, False), Results(results.resolve()), observer):
+            click.echo(line)
+
+
+@main.command()
+@_run
+@_results
+@_fails_clearly
+def report(run: str, results: Path) -> None:
+    """Write the report of RUN again and show its table."""
+    from harness.console import show_record
+    from harness.experiment import Results, read_run
+    from harness.report import write_report
+
+    folder = Results(results.resolve()).run_folder(run)
+    record = read_run(folder)
+    paths = write_report(record, folder)
+    show_record(record)
+    click.echo(f"report: {paths.html}")
+
+
+@main.command()
+@_run
+@_results
+@_fails_clearly
+def sync(run: str, results: Path) -> None:
+    """Send RUN to MLflow (again); what is already there is left alone."""
+    from harness.experiment import Results, sync_folder
+
+    place = Results(results.resolve())
+    click.echo(sync_folder(place.run_folder(run), place))
+
+
+@main.command()
+@_run
+@click.option(
+    "--baseline",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file written by `baseline save`.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    help="Percentage points that a benchmark may fall [the suite's comparison.tolerance].",
+)
+@_results
+@_json
+@_fails_clearly
+def check(run: str, baseline: Path, tolerance: float | None, results: Path, as_json: bool) -> None:
+    """Compare RUN with a saved baseline: exit 0 if it held, 1 if it regressed, 3 if not comparable."""
+    from harness.experiment import Results, check_run
+
+    verdict = check_run(Results(results.resolve()).run_folder(run), baseline, tolerance)
+    click.echo(verdict.model_dump_json(indent=1) if as_json else verdict.text())
+    sys.exit(verdict.exit_code)
+
+
+@main.group()
+def baseline() -> None:
+    """Baselines that `check` compares with."""
+
+
+@baseline.command("save")
+@_run
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@_results
+@_fails_clearly
+def baseline_save(run: str, to: Path | None, results: Path) -> None:
+    """Keep RUN's outcomes as the baseline of its suite."""
+    from harness.experiment import Results, save_run_as_baseline
+
+    place = Results(results.resolve())
+    click.echo(f"baseline: {save_run_as_baseline(place.run_folder(run), to, place)}")
+
+
+@main.command()
+@_json
+def suites(as_json: bool) -> None:
+    """List the bundled suites."""
+    from harness.suite import bundled_suites, load_suite
+
+    rows = [
+        {"name": name, "path": str(path), "description": load_suite(path).suite.description.strip()}
+        for name, path in bundled_suites().items()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:<12} {' '.join(row['description'].split())}")
+
+
+@main.command()
+@_mirror
+@_results
+@_json
+@_fails_clearly
+def doctor(mirror: Path | None, results: Path, as_json: bool) -> None:
+    """Show what this machine has and lacks, with the remedy."""
+    from harness.console import show_findings
+    from harness.doctor import examine
+
+    findings = examine(results.resolve(), mirror)
+    if as_json:
+        click.echo(json.dumps([vars(f) for f in findings], indent=1))
+    else:
+        show_findings(findings)
+    sys.exit(0 if all(f.ok for f in findings) else 1)
+
+
+def _loaded(suite: str, overrides: Sequence[str], limit: int | None) -> Any:
+    from harness.suite import limit_items, load_suite
+
+    loaded = load_suite(suite, overrides)
+    if limit is None:
+        return loaded
+    return loaded.model_copy(update={"suite": limit_items(loaded.suite, limit)})
+
+
+def _settings(mirror: Path | None, offline: bool, unsafe_no_sandbox: bool) -> Any:
+    from harness.environment import go_offline
+    from harness.pipeline import Settings
+
+    if offline:
+        go_offline()
+    return Settings(mirror.resolve() if mirror else None, offline, unsafe_no_sandbox)
+
+
+if __name__ == "__main__":
+    main()

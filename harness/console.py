@@ -1,0 +1,116 @@
+"""What a person sees in the terminal: progress, the table at the end, plan and doctor."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from harness.results import RunRecord
+from harness.runner import Outcome
+from harness.stages import Stage
+
+if TYPE_CHECKING:
+    from harness.doctor import Finding
+    from harness.experiment import Finished
+    from harness.planning import Plan
+
+_FACTS = ("documents", "windows", "tokens", "bits_per_byte", "mapped_percent", "items")  # worth a line
+
+
+class ConsoleObserver:
+    """Prints one line per finished stage and a bar for the running one, on stderr."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._bar = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._started = 0.0
+
+    def __enter__(self) -> "ConsoleObserver":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def started(self, stage: Stage, index: int, total: int) -> None:
+        self._drop_task()
+        self._started = time.monotonic()
+        self._task = self._bar.add_task(f"[{index + 1}/{total}] {stage.name}", total=None)
+
+    def progress(self, stage: Stage, what: str, done: int, total: int) -> None:  # noqa: ARG002
+        if self._task is not None:
+            self._bar.update(self._task, description=f"{stage.name}: {what}", completed=done, total=total)
+
+    def finished(self, stage: Stage, outcome: Outcome) -> None:
+        self._drop_task()
+        how = "reused" if outcome.reused else f"{time.monotonic() - self._started:.1f} s"
+        facts = ", ".join(_fact(k, outcome.entry.facts[k]) for k in _FACTS if k in outcome.entry.facts)
+        mark = "[dim]=[/dim]" if outcome.reused else "[green]✓[/green]"
+        self.console.print(f"{mark} {stage.name:<38} {how:>9}  [dim]{facts}[/dim]")
+
+    def _drop_task(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+
+
+def _fact(name: str, value: Any) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+    return f"{text} {name.replace('_', ' ')}"
+
+
+def show_finished(finished: "Finished") -> None:
+    """The comparison table, the verdict, and where the files are."""
+    show_record(finished.record)
+    reused = sum(o.reused for o in finished.outcomes.values())
+    print(f"run:    {finished.record.run} ({reused} of {len(finished.outcomes)} stages reused)")
+    print(f"report: {finished.folder / 'report.html'}")
+    print(f"data:   {finished.folder / 'run.json'}")
+
+
+def show_record(record: RunRecord) -> None:
+    """The comparison table, the verdict sentence and the run's notes."""
+    from harness.terminal import render_comparison
+
+    console = Console(highlight=False)
+    console.print(render_comparison(record))
+    for note in record.notes:
+        console.print(f"[yellow]note:[/yellow] {note}")
+
+
+def show_plan(plan: "Plan") -> None:
+    """Stages with what is there and what the rest costs."""
+    table = Table(title=f"{plan.suite}: {plan.present} of {len(plan.stages)} stages are there", title_justify="left")
+    for name in ("stage", "state", "tokens", "TFLOP", "disk MB", "memory GB", "minutes"):
+        table.add_column(name, justify="left" if name in ("stage", "state") else "right")
+    for stage in plan.stages:
+        table.add_row(*stage.cells())
+    table.add_section()
+    table.add_row(*plan.total_cells())
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(plan.assumptions)
+
+
+def show_findings(findings: "Sequence[Finding]") -> None:
+    """One line a finding, with the remedy under what is missing."""
+    console = Console(highlight=False)
+    for finding in findings:
+        mark = "[green]ok  [/green]" if finding.ok else "[red]lack[/red]"
+        console.print(f"{mark} {finding.name:<22} {finding.detail}")
+        if not finding.ok:
+            console.print(f"     -> {finding.remedy}")

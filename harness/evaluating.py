@@ -1,0 +1,75 @@
+"""The scoring stages: every model answers every benchmark, one stage each, so that a killed run resumes."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.stages import Context
+from harness.store import Draft
+from harness.suite import BenchmarkSpec, LoadedSuite, bundled_folder
+
+if TYPE_CHECKING:
+    from harness.pipeline import Settings
+    from harness.scoring import ScoringOptions
+
+CODE = ("harness.evaluating", "harness.scoring", "harness.scoring.samples", "harness.scoring.gold")
+
+_NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device")  # they do not decide the numbers
+
+
+def scoring_options(loaded: LoadedSuite, settings: "Settings") -> "ScoringOptions":
+    """How this suite scores. Model-written code runs in a limited subprocess for our own micro models only."""
+    from harness.scoring import ScoringOptions
+
+    spec = loaded.suite.scoring
+    return ScoringOptions(
+        mirror=settings.mirror,
+        offline=settings.offline,
+        device=spec.device,
+        dtype=spec.dtype,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+        execution="subprocess" if settings.unsafe_no_sandbox or is_micro(loaded) else "refused",
+        task_folders=(bundled_folder() / "tasks", loaded.folder / "tasks"),
+        bits_per_byte=spec.bits_per_byte,
+    )
+
+
+def is_micro(loaded: LoadedSuite) -> bool:
+    """Whether every model that writes code is one that this project ships (or one trained from it)."""
+    from harness.acquire import local_model_folder
+
+    shipped = bundled_folder() / "micro" / "models"
+    folders = [local_model_folder(m, loaded.folder) for m in (loaded.suite.target, *loaded.suite.sources)]
+    return all(f is not None and f.resolve().is_relative_to(shipped.resolve()) for f in folders)
+
+
+def counted_options(options: "ScoringOptions") -> dict[str, Any]:
+    """The options that decide the numbers, for a stage's key."""
+    return {k: str(v) for k, v in asdict(options).items() if k not in _NOT_COUNTED}
+
+
+def fingerprint(benchmark: BenchmarkSpec, options: "ScoringOptions") -> str:
+    """Hash of the benchmark's tasks, data, few-shot and seed."""
+    from harness.scoring import task_fingerprint
+
+    return task_fingerprint(benchmark, options)
+
+
+def score(
+    draft: Draft,
+    context: Context,
+    *,
+    model: Callable[[Context], Path],
+    benchmark: BenchmarkSpec,
+    options: "ScoringOptions",
+) -> None:
+    """One model on one benchmark: its items."""
+    from harness.items import write_items
+    from harness.scoring import load_lm, score_benchmark
+
+    context.report(benchmark.name, 0, 1)
+    items = score_benchmark(benchmark, load_lm(model(context), options), options)
+    write_items(draft.folder / "items.parquet", items)
+    draft.facts |= {"items": len(items), "execution": options.execution if benchmark.executes_code else ""}

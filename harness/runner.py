@@ -1,0 +1,73 @@
+"""Runs stages in order, reusing what the store has; one observer hears what happens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fusion.errors import FusionError
+from harness.errors import StageError
+from harness.stages import Context, Stage
+from harness.store import Entry, Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A stage's finished output and whether this run computed it."""
+
+    entry: Entry
+    reused: bool
+
+
+class Observer(Protocol):
+    """Hears about stages; the command line shows progress with it, tests count with it."""
+
+    def started(self, stage: Stage, index: int, total: int) -> None: ...
+
+    def progress(self, stage: Stage, what: str, done: int, total: int) -> None: ...
+
+    def finished(self, stage: Stage, outcome: Outcome) -> None: ...
+
+
+class Silent:
+    """An observer that does nothing."""
+
+    def started(self, stage: Stage, index: int, total: int) -> None:
+        pass
+
+    def progress(self, stage: Stage, what: str, done: int, total: int) -> None:
+        pass
+
+    def finished(self, stage: Stage, outcome: Outcome) -> None:
+        pass
+
+
+def run_stages(stages: Sequence[Stage], store: Store, observer: Observer) -> dict[str, Outcome]:
+    """Every stage once, inputs first (`stages` is in that order); by name. Finished ones are reused."""
+    outcomes: dict[str, Outcome] = {}
+    for index, stage in enumerate(stages):
+        observer.started(stage, index, len(stages))
+        inputs = {needed.name: outcomes[needed.name].entry for needed in stage.inputs}
+        outcomes[stage.name] = _run_one(stage, inputs, store, observer)
+        observer.finished(stage, outcomes[stage.name])
+    return outcomes
+
+
+def _run_one(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Observer) -> Outcome:
+    if store.has(stage.name, stage.key):
+        return Outcome(store.open(stage.name, stage.key), reused=True)
+    with store.lock(stage.name, stage.key):
+        if store.has(stage.name, stage.key):  # another process finished it while this one waited
+            return Outcome(store.open(stage.name, stage.key), reused=True)
+        _compute(stage, inputs, store, observer)
+    return Outcome(store.open(stage.name, stage.key), reused=False)
+
+
+def _compute(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Observer) -> None:
+    def report(what: str, done: int, total: int) -> None:
+        observer.progress(stage, what, done, total)
+
+    with store.write(stage.name, stage.key, stage.describe()) as draft:
+        try:
+            stage.work(draft, Context(inputs, report))
+        except FusionError as error:  # fusion knows nothing of stages; here its errors gain the name
+            raise StageError(f"stage {stage.name}: {error.message}", remedy=error.remedy) from error
