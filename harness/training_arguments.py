@@ -1,0 +1,107 @@
+"""The suite's `training` section against Hugging Face `TrainingArguments`: names, simple types, values."""
+
+from dataclasses import fields
+from enum import Enum
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from harness.errors import nearest
+
+SET_BY_HARNESS = {
+    "output_dir": "checkpoints are the store's",
+    "run_name": "the run names itself",
+    "report_to": "use the suite's 'tracking'",
+    "seed": "use the suite's 'seed': control and fused must see the same batches",
+    "data_seed": "use the suite's 'seed': control and fused must see the same batches",
+    "remove_unused_columns": "the teachers' distributions are such columns",
+    "label_names": "the harness computes the loss",
+    "label_smoothing_factor": "the harness computes the loss",
+    "resume_from_checkpoint": "the harness resumes by itself",
+    "do_train": "the harness decides what runs",
+    "do_eval": "use corpus.evaluation_fraction",
+    "do_predict": "the harness decides what runs",
+    "push_to_hub": "results stay local",
+    "load_best_model_at_end": "control and fused must be compared after the same steps",
+    "include_num_input_tokens_seen": "the harness counts tokens itself",
+}
+RENAMED = {
+    "warmup_ratio": "warmup_steps (a value below 1 is a ratio)",
+    "evaluation_strategy": "eval_strategy",
+    "no_cuda": "use_cpu",
+}
+
+
+def check_training(training: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """(values with the types that YAML lost, mistakes). Imports transformers only where there is a key."""
+    converted, mistakes = dict(training), []
+    for name, value in training.items():
+        if name in SET_BY_HARNESS:
+            mistakes.append(f"training.{name}: set by the harness; {SET_BY_HARNESS[name]}")
+        elif name not in _annotations():
+            hint = f"; it is now {RENAMED[name]}" if name in RENAMED else nearest(str(name), _annotations())
+            mistakes.append(f"training.{name}: not a TrainingArguments name{hint}")
+        else:
+            converted[name], problem = _convert(value, _options(_annotations()[name]))
+            mistakes += [f"training.{name}: {problem}"] if problem else []
+    return converted, mistakes
+
+
+@cache
+def _annotations() -> dict[str, Any]:
+    from transformers import TrainingArguments
+
+    return {field.name: field.type for field in fields(TrainingArguments)}
+
+
+def _options(annotation: Any) -> list[Any]:
+    """The members of a union, flattened: `float | None` -> [float, NoneType]."""
+    if get_origin(annotation) in (list, dict, Literal):
+        return [annotation]
+    members = get_args(annotation)
+    return [o for m in members for o in _options(m)] if members else [annotation]
+
+
+def _convert(value: Any, options: list[Any]) -> tuple[Any, str]:
+    """(value, problem). YAML reads 1e-5 as text: text becomes the number it spells where one is wanted."""
+    enums = [o for o in options if isinstance(o, type) and issubclass(o, Enum)]
+    if enums and isinstance(value, str):
+        return value, _enum_problem(value, enums[0])
+    if any(_fits(value, option) for option in options):
+        return value, ""
+    number = _number(value)
+    for option in (int, float):
+        if option in options and number is not None and option(number) == number:
+            return option(number), ""
+    wanted = " or ".join(_name(o) for o in options if o is not type(None))
+    return value, f"expected {wanted}, not {value!r}"
+
+
+def _fits(value: Any, option: Any) -> bool:
+    if get_origin(option) is Literal:
+        return value in get_args(option)
+    plain = get_origin(option) or option
+    if not isinstance(plain, type):
+        return True
+    if plain is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, plain) and not (plain is int and isinstance(value, bool))
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _enum_problem(value: str, options: type[Enum]) -> str:
+    valid = [str(member.value) for member in options]
+    if value in valid:
+        return ""
+    return f"{value!r} is not one of {', '.join(valid)}{nearest(value, valid)}"
+
+
+def _name(option: Any) -> str:
+    return getattr(option, "__name__", str(option))
