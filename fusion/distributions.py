@@ -1,0 +1,220 @@
+"""Next-token distributions of one model over all windows: the likeliest tokens, and what they leave over.
+
+    W   windows        S   tokens of a window (bos, text, eos)      R   rows of all windows, S - 1 for each
+    N   rows of a batch         V   vocabulary         K   entries kept of each row
+
+Row t is the prediction after reading input_ids[0..t]; the token that came, `gold`, is input_ids[t + 1].
+
+On disk: one .npy file per field of `Distributions`, nothing padded, memory-mapped on reading. A row takes
+4K (6K for vocabularies above 65,536) + 14 bytes with its token's id and end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusion.errors import FusionError
+from fusion.tokens import Encoding
+
+
+class TopK(NamedTuple):
+    """The k likeliest tokens of N rows, likeliest first, with the rest's probability and the gold token's."""
+
+    ids: NDArray[np.int32]  # [N, k]
+    logprobs: NDArray[np.float16]  # [N, k], natural logarithm
+    leftover: NDArray[np.float32]  # [N], probability of all other tokens together
+    gold_logprob: NDArray[np.float32]  # [N]
+
+
+class WindowScores(NamedTuple):
+    """How well a model predicted each window's text: sums, so that windows can be pooled."""
+
+    nll: NDArray[np.float64]  # [W], nats
+    bytes: NDArray[np.int64]  # [W], of the text that was predicted
+    tokens: NDArray[np.int64]  # [W], that were predicted
+
+
+def top_k(logits: Tensor, gold: Tensor, k: int) -> TopK:
+    """Keep the k likeliest of logits [N, V], for gold tokens [N].
+
+    Raises FusionError if k exceeds V, or if a row's normaliser, kept entries or gold token are not finite (a
+    logit of minus infinity elsewhere only says that the token is impossible).
+    """
+    if not 1 <= k <= logits.shape[-1]:
+        raise FusionError(
+            f"top-{k} of a vocabulary of {logits.shape[-1]} tokens", remedy="use a smaller top_k"
+        )
+    logits = logits.float()
+    normaliser = logits.logsumexp(-1, keepdim=True)
+    values, ids = logits.topk(k, dim=-1)
+    logprobs = values - normaliser
+    gold_logprob = (logits.gather(-1, gold.long().unsqueeze(-1)) - normaliser).squeeze(-1)
+    if not (logprobs.isfinite().all() and gold_logprob.isfinite().all()):
+        raise FusionError(
+            "logits are not finite (NaN or infinity)",
+            remedy="load the model in float32 and check its weights",
+        )
+    leftover = -torch.expm1(logprobs.logsumexp(-1).clamp(max=0.0))
+    return TopK(
+        ids.to(torch.int32).cpu().numpy(),
+        logprobs.half().cpu().numpy(),
+        leftover.clamp(0.0, 1.0).cpu().numpy(),
+        gold_logprob.cpu().numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """One model's rows over all windows; arrays in memory or mapped from .npy files.
+
+    Window w has tokens `token_offsets[w]` to `token_offsets[w + 1]` and rows `windows[w]` to `windows[w +
+    1]`.
+    """
+
+    windows: NDArray[np.int64]  # [W + 1]
+    token_offsets: NDArray[np.int64]  # [W + 1]
+    closed: NDArray[np.bool_]  # [W], whether the window's last token is an eos after the text
+    input_ids: NDArray[np.int32]  # [tokens]
+    ends: NDArray[np.int32]  # [tokens]
+    ids: NDArray[Any]  # [R, K], uint16 for a vocabulary of at most 65,536, else int32
+    logprobs: NDArray[np.float16]  # [R, K]
+    leftover: NDArray[np.float16]  # [R]
+    gold_logprob: NDArray[np.float32]  # [R]
+
+    @classmethod
+    def create(
+        cls,
+        encodings: Sequence[Encoding],
+        closed: Sequence[bool],
+        *,
+        k: int,
+        vocabulary_size: int,
+        folder: Path | None = None,
+    ) -> Self:
+        """Room for all rows, tokens filled in, distributions still zero (fill them with `put`).
+
+        With a folder the arrays are its files, mapped for writing; otherwise they are in memory.
+        """
+        lengths = np.array([len(e.input_ids) for e in encodings], np.int64)
+        rows = int(np.maximum(lengths - 1, 0).sum())
+        id_type = np.uint16 if vocabulary_size <= 65_536 else np.int32
+        new = _allocator(folder)
+        out = cls(
+            windows=new("windows", (len(lengths) + 1,), np.int64),
+            token_offsets=new("token_offsets", (len(lengths) + 1,), np.int64),
+            closed=new("closed", (len(lengths),), np.bool_),
+            input_ids=new("input_ids", (int(lengths.sum()),), np.int32),
+            ends=new("ends", (int(lengths.sum()),), np.int32),
+            ids=new("ids", (rows, k), id_type),
+            logprobs=new("logprobs", (rows, k), np.float16),
+            leftover=new("leftover", (rows,), np.float16),
+            gold_logprob=new("gold_logprob", (rows,), np.float32),
+        )
+        out.windows[1:] = np.cumsum(np.maximum(lengths - 1, 0))
+        out.token_offsets[1:] = np.cumsum(lengths)
+        out.closed[:] = closed
+        if len(encodings):
+            out.input_ids[:] = np.concatenate([e.input_ids for e in encodings])
+            out.ends[:] = np.concatenate([e.ends for e in encodings])
+        return out
+
+    def rows(self, window: int) -> slice:
+        """The window's rows."""
+        return slice(int(self.windows[window]), int(self.windows[window + 1]))
+
+    def tokens(self, window: int) -> slice:
+        """The window's tokens; one more than its rows."""
+        return slice(int(self.token_offsets[window]), int(self.token_offsets[window + 1]))
+
+    def encoding(self, window: int) -> Encoding:
+        """The window as the model read it."""
+        tokens = self.tokens(window)
+        return Encoding(self.input_ids[tokens], self.ends[tokens])
+
+    def put(self, window: int, found: TopK) -> None:
+        """Store a window's rows."""
+        rows = self.rows(window)
+        self.ids[rows] = found.ids
+        self.logprobs[rows] = found.logprobs
+        self.leftover[rows] = found.leftover
+        self.gold_logprob[rows] = found.gold_logprob
+
+    def save(self, folder: Path) -> None:
+        """Write one .npy file per field into the folder, which is made if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for field in fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name))
+
+    def flush(self) -> None:
+        """Bring mapped arrays to disk."""
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if isinstance(array, np.memmap):
+                array.flush()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Map the folder's files for reading. FusionError names a file that is missing or not an array."""
+        return cls(**{field.name: _load(folder / f"{field.name}.npy") for field in fields(cls)})
+
+
+def window_nll(distributions: Distributions) -> WindowScores:
+    """Sums over each window's text of negative log-likelihood (nats), bytes and tokens.
+
+    Left out: eos, which stands for no byte, and the first token of a model that reads no bos, which nothing
+    predicted (its bytes are left out with it).
+    """
+    d = distributions
+    scored = np.ones(len(d.gold_logprob) + 1, np.float64)
+    closing = d.windows[1:][d.closed & (np.diff(d.windows) > 0)] - 1
+    scored[closing] = 0.0
+    nll = np.concatenate([-d.gold_logprob.astype(np.float64), [0.0]]) * scored
+    first, stop = d.token_offsets[:-1], d.token_offsets[1:] - d.closed
+    full = stop > first
+    ends = np.concatenate([d.ends.astype(np.int64), [0]])
+    read = np.where(full, ends[np.maximum(stop - 1, 0)] - ends[first], 0)
+    sums = np.concatenate([[0.0], np.cumsum(nll)])
+    tokens = np.maximum(stop - first - 1, 0)
+    return WindowScores(sums[d.windows[1:]] - sums[d.windows[:-1]], read, tokens)
+
+
+def bits_per_byte(scores: WindowScores) -> NDArray[np.float64]:
+    """Bits per byte of each window [W]; nan where no byte was scored."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(scores.bytes > 0, scores.nll / (scores.bytes * np.log(2.0)), np.nan)
+
+
+def _allocator(folder: Path | None) -> Any:
+    if folder is None:
+        return lambda _name, shape, dtype: np.zeros(shape, dtype)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def mapped(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        path = folder / f"{name}.npy"
+        if 0 in shape:  # an empty file cannot be mapped
+            np.save(path, np.zeros(shape, dtype))
+            return np.zeros(shape, dtype)
+        return open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+
+    return mapped
+
+
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise FusionError(
+            f"{path}: missing from the stored distributions", remedy="extract them again"
+        ) from None
+    except (ValueError, OSError, EOFError) as error:
+        if "mmap" in str(error):  # arrays without elements
+            return np.asarray(np.load(path, allow_pickle=False))
+        raise FusionError(f"{path}: not a readable array ({error})", remedy="extract them again") from None
+    return array

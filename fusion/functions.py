@@ -1,0 +1,129 @@
+"""Fusion functions: several models' distributions at a target's rows become one.
+
+    M   models, the target itself first          G   groups (documents or windows)          W   windows
+    R   rows of the target                       K   entries of a row
+
+Both functions weigh models by how well they predict the text, lower being better: bits per byte, which
+compares models whatever their tokens, or cross-entropy per token, which the paper uses and which favours
+short tokens.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.distributions import Distributions, WindowScores
+from fusion.errors import FusionError
+from fusion.projection import Projected, merge_entries
+
+Quality = Literal["bits_per_byte", "cross_entropy"]
+
+
+class Fused(NamedTuple):
+    """One distribution per target row, and whom it came from."""
+
+    distribution: Projected
+    winner: NDArray[np.int8]  # [R] model with the largest weight, -1 where no model has a row
+    share: NDArray[np.float64]  # [M] mean weight over kept rows (MinCE: fraction won); adds up to 1, or is 0
+
+
+def group_quality(scores: WindowScores, groups: NDArray[np.int64], quality: Quality) -> NDArray[np.float64]:
+    """Quality [G] of one model over the windows [W] of each group, pooled by sums; infinite where nothing is
+    scored.
+
+    `groups` [W] numbers each window's group from 0: its document, or the window itself.
+    """
+    units = scores.bytes * np.log(2.0) if quality == "bits_per_byte" else scores.tokens
+    size = int(groups.max(initial=-1)) + 1
+    return _ratio(np.bincount(groups, scores.nll, size), np.bincount(groups, units, size))
+
+
+def token_quality(
+    distributions: Distributions, rows: NDArray[np.int32], quality: Quality
+) -> NDArray[np.float64]:
+    """Quality [R] of one model at each target row, by the token it predicted there; infinite without a row.
+
+    rows [R] number the model's rows over the whole corpus, -1 for none. A token of no byte (eos) counts as
+    one.
+    """
+    d = distributions
+    first_of_row = np.repeat(d.token_offsets[:-1] - d.windows[:-1], np.diff(d.windows))
+    token = first_of_row + np.arange(len(d.gold_logprob))
+    read = np.maximum(d.ends[token + 1] - d.ends[token], 1) if len(token) else np.zeros(0, np.int32)
+    units = read * np.log(2.0) if quality == "bits_per_byte" else np.ones(len(token))
+    per_row = np.append(-d.gold_logprob / units, np.inf)
+    return np.asarray(per_row[rows], np.float64)  # -1 takes the infinity at the end
+
+
+def spread(group_quality: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Quality [R] of each row, from that of its group; `groups` [R]."""
+    return np.asarray(group_quality[groups], np.float64)
+
+
+def mince(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
+    """MinCE (Wan et al. 2024, section 3.2): per row the distribution of the model with the lowest quality [M,
+    R].
+
+    Qualities that are constant over a document decide per document. Ties go to the first model. Where the
+    winner has no row, there is no teacher, though another model may have one.
+    """
+    _check(models, quality)
+    best = np.argmin(np.nan_to_num(quality, nan=np.inf), axis=0)
+    width = max(m.ids.shape[1] for m in models)
+    count = len(best)
+    fused = Projected(
+        np.full((count, width), -1, np.int32),
+        np.zeros((count, width), np.float32),
+        np.ones(count, np.float32),
+    )
+    for number, model in enumerate(models):
+        won = np.flatnonzero(best == number)
+        k = model.ids.shape[1]
+        fused.ids[won, :k] = model.ids[won]
+        fused.probabilities[won, :k] = model.probabilities[won]
+        fused.leftover[won] = model.leftover[won]
+    winner = np.where(fused.kept, best, -1).astype(np.int8)
+    share = np.bincount(winner[winner >= 0], minlength=len(models)) / max(int(fused.kept.sum()), 1)
+    return Fused(fused, winner, share)
+
+
+def avgce(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
+    """AvgCE (Wan et al. 2024, section 3.2): the mean of all models' distributions, weighted by
+    softmax(-quality).
+
+    Per row, over the models that have one there; quality is [M, R]. Entries are united: K is the sum of the
+    models'.
+    """
+    _check(models, quality)
+    weights = _softmax(-np.nan_to_num(quality, nan=np.inf), np.stack([m.kept for m in models]))
+    ids = np.concatenate([m.ids for m in models], axis=1)
+    parts = [w[:, None] * m.probabilities for m, w in zip(models, weights, strict=True)]
+    fused = merge_entries(ids, np.concatenate(parts, axis=1))
+    kept = weights.sum(0) > 0
+    winner = np.where(kept, weights.argmax(0), -1).astype(np.int8)
+    return Fused(fused, winner, weights.sum(1) / max(int(kept.sum()), 1))
+
+
+def _check(models: Sequence[Projected], quality: NDArray[np.float64]) -> None:
+    counts = {len(m.ids) for m in models}
+    if not models or len(counts) != 1 or quality.shape != (len(models), *counts):
+        raise FusionError(
+            f"{len(models)} models with {sorted(counts)} rows do not fit qualities of shape {quality.shape}",
+            remedy="project every model onto the same target rows",
+        )
+
+
+def _softmax(scores: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Softmax over models [M, R] of those present; 0 for the others, and for a row where none is."""
+    masked = np.where(present, scores, -np.inf)
+    top = masked.max(0)
+    raised = np.exp(masked - np.where(np.isfinite(top), top, 0.0))
+    total = raised.sum(0)
+    return np.asarray(raised / np.where(total > 0, total, 1.0))
+
+
+def _ratio(sums: NDArray[Any], units: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums per unit; infinite where there are none."""
+    return np.where(units > 0, sums / np.where(units > 0, units, 1.0), np.inf)
