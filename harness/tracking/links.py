@@ -1,0 +1,72 @@
+"""Addresses inside MLflow's web page, and the command that serves it."""
+
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+DEFAULT_UI = "http://127.0.0.1:5000"
+_MODE = "workflowType=machine_learning"  # without it MLflow opens its overview for chat applications
+
+
+@dataclass(frozen=True)
+class TrackingLinks:
+    """Where a synced run is seen. `command` starts the page; empty when a server already serves it."""
+
+    experiment_id: str
+    parent_run: str
+    view: str  # charts of all models, differences from the target
+    table: str  # one line per model
+    samples: str  # predictions of all models side by side
+    compare: str  # MLflow's own comparison page
+    report: str  # report.html of the run
+    command: str
+
+
+def links(
+    experiment: str, parent: str, models: Sequence[str], view: str, *, base: str, command: str
+) -> TrackingLinks:
+    """`models` are run ids, `view` the saved view's id.
+
+    No filter or order may stand beside `viewStateShareKey`: they would switch the saved view off.
+    """
+    page = f"{base.rstrip('/')}/#"
+    runs = f"{page}/experiments/{experiment}/runs?{_MODE}"
+    chosen = f"runs={_json(list(models))}&experiments={_json([experiment])}"
+    return TrackingLinks(
+        experiment_id=experiment,
+        parent_run=parent,
+        view=f"{runs}&compareRunsMode=CHART&viewStateShareKey={view}",
+        table=f"{runs}&viewStateShareKey={view}",
+        samples=f"{runs}&compareRunsMode=ARTIFACT&viewStateShareKey={view}",
+        compare=f"{page}/compare-runs?{chosen}&{_MODE}",
+        report=f"{page}/experiments/{experiment}/runs/{parent}/artifacts/report.html?{_MODE}",
+        command=command,
+    )
+
+
+def ui_base(uri: str, ui: str | None) -> str:
+    """Where the page is: as told, else the tracking server, else what `ui_command` starts."""
+    return ui or (uri if uri.startswith(("http://", "https://")) else DEFAULT_UI)
+
+
+def ui_command(uri: str, base: str) -> str:
+    """What a person runs to see a database; nothing for a server, which is its own page."""
+    if uri.startswith(("http://", "https://")):
+        return ""
+    port = urlsplit(base).port or 5000
+    return f"{_mlflow_program()} ui --backend-store-uri {shlex.quote(uri)} --port {port} --workers 1"
+
+
+def _mlflow_program() -> str:
+    """`mlflow` where the shell finds it, else the one of this environment."""
+    beside = Path(sys.executable).with_name("mlflow")
+    return "mlflow" if shutil.which("mlflow") or not beside.exists() else shlex.quote(str(beside))
+
+
+def _json(value: list[str]) -> str:
+    return quote(json.dumps(value, separators=(",", ":")))

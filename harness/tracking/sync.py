@@ -1,0 +1,109 @@
+"""A run on disk, written to MLflow."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from harness.errors import FuseGaugeError, IncompleteError, InputError, TrackingError
+from harness.results import Role, RunRecord
+from harness.suite import TrackingSpec
+from harness.tracking.backend import Backend, check_database, locate, settle
+from harness.tracking.links import TrackingLinks, links, ui_base, ui_command
+from harness.tracking.model_plan import curve_keys, model_plans, start_of
+from harness.tracking.parent_plan import parent_plan
+from harness.tracking.scores import Line, headline, lines
+from harness.tracking.view import view_id, view_tag, view_value
+from harness.tracking.writing import open_client, open_experiment, remove_others, write_run
+
+LOCK_SECONDS = 60.0  # several times what a sync takes
+
+
+def sync_run(run_dir: Path, tracking: TrackingSpec, *, results: Path, ui: str | None = None) -> TrackingLinks:
+    """Write the run in `run_dir` to MLflow, or find it there unchanged; returns where to look.
+
+    `results` holds the database when neither the suite nor MLFLOW_TRACKING_URI names a place; `ui` is the
+    address of MLflow's page where it is not the tracking server itself. One sync at a time per database.
+
+    Raises IncompleteError when there is no run.json, TrackingError for everything MLflow or its storage does;
+    the results on disk are only read.
+    """
+    record = read_record(run_dir)
+    backend = locate(tracking, results)
+    settle()
+    try:
+        backend.lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(backend.lock, timeout=LOCK_SECONDS):
+            experiment, parent, models = _write(record, run_dir, tracking.experiment, backend)
+    except FuseGaugeError:
+        raise
+    except Exception as error:  # whatever a third party raises must not cost a finished run
+        raise _tracking_error(error, backend, run_dir) from error
+    base = ui_base(backend.uri, ui)
+    command = ui_command(backend.uri, base)
+    return links(experiment, parent, models, view_id(record.run), base=base, command=command)
+
+
+def read_record(run_dir: Path) -> RunRecord:
+    path = run_dir / "run.json"
+    if not path.is_file():
+        raise IncompleteError(
+            f"{run_dir} has no run.json: the run is not finished, or this is no run folder",
+            remedy="give a folder below results/runs, or finish the run with `fusegauge run-suite`",
+        )
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(
+            f"{path} is not a run record of this version: {error.errors()[0]['msg']}",
+            remedy="run the suite again; finished stages are reused",
+        ) from error
+
+
+def _write(record: RunRecord, run_dir: Path, name: str, backend: Backend) -> tuple[str, str, list[str]]:
+    """Parent, children, view; then whatever else carries the run's name goes."""
+    check_database(backend.uri)
+    client = open_client(backend.uri)
+    experiment = open_experiment(client, name, backend.artifacts)
+    all_lines = lines(record.comparison)
+    parent = write_run(client, experiment, parent_plan(record, run_dir, all_lines))
+    belongs = {"mlflow.parentRunId": parent}
+    models = [
+        write_run(client, experiment, plan, belongs) for plan in model_plans(record, run_dir, all_lines)
+    ]
+    remove_others(client, experiment, record.run, [parent, *models])
+    _write_view(client, experiment, record, all_lines, models)
+    return experiment, parent, models
+
+
+def _write_view(
+    client: Any, experiment: str, record: RunRecord, all_lines: Sequence[Line], models: Sequence[str]
+) -> None:
+    heads = [line.key for line in headline(all_lines)]
+    others = [line.key for line in all_lines if line.key not in heads]
+    by_role = {model.role: run_id for model, run_id in zip(record.models, models, strict=True)}
+    value = view_value(
+        record.run,
+        heads,
+        others,
+        curve_keys(record.training),
+        baseline=by_role.get(Role.TARGET, models[0] if models else ""),
+        created=start_of(record),
+    )
+    client.set_experiment_tag(experiment, view_tag(record.run), value)
+
+
+def _tracking_error(error: Exception, backend: Backend, run_dir: Path) -> TrackingError:
+    reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")[:300]
+    again = f"`fusegauge sync {run_dir.name}`"
+    act = (
+        f"start the server or correct its address, then {again}"
+        if backend.served
+        else f"put that right (or set MLFLOW_TRACKING_URI), then {again}"
+    )
+    return TrackingError(
+        f"MLflow at {backend.shown} was not reached or refused: {type(error).__name__}: {reason}",
+        remedy=f"the results in {run_dir} are whole; {act}",
+    )
