@@ -8,7 +8,7 @@ from harness.errors import StoreError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, then move it there; failing leaves `path` as it was."""
+    """Let `write` fill a temporary neighbour of `path`, then move it there; else `path` stays as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -16,8 +16,8 @@ CHUNK = 4_000_000  # numbers drawn at once: 32 MB
 def mcnemar_exact(better: int, worse: int) -> float:
     """Two-sided p-value of the exact McNemar test.
 
-    Without an effect, `better` of the `better + worse` discordant items is Binomial(1/2). No discordant items: 1.
-    McNemar, Psychometrika 12 (1947), in its exact form.
+    Without an effect, `better` of the `better + worse` discordant items is Binomial(1/2).
+    McNemar, Psychometrika 12 (1947), in its exact form. No discordant items: 1.
     """
     from scipy.stats import binomtest
 
@@ -56,7 +56,7 @@ def paired_bootstrap_interval(
     rng: np.random.Generator,
     strata: Sequence[object] | None = None,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of d; with `strata`, of the macro mean, resampled within each.
+    """Percentile bootstrap interval of the mean of d (with `strata`: the macro mean, resampled within each).
 
     Independent of the items' order. No items: (nan, nan). One item, or all d equal within every stratum: the
     interval is the point itself, since nothing in the sample speaks of spread; read it beside n.

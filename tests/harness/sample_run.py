@@ -176,11 +176,11 @@ def _model(name: str, role: Role) -> ModelEntry:
 def _stages() -> tuple[StageEntry, ...]:
     facts = {
         "corpus": {"documents": 400, "bytes": 310_000},
-        "distributions/logic-llama": {"tokens": 77_000},
+        "distributions:logic-llama": {"tokens": 77_000},
         "fuse": {"positions": 76_600},
-        "train/clm": {"tokens": 1_800_000},
-        "train/fused": {"tokens": 1_800_000},
-        "score/fused": {"items": 240},
+        "training:clm": {"tokens": 1_800_000},
+        "training:fused": {"tokens": 1_800_000},
+        "scoring:fused": {"items": 240},
     }
     return tuple(
         StageEntry(name=n, key=f"{i:08x}", seconds=2.5 + 17 * i, reused=i < 2, bytes=1_500_000 * i, facts=f)

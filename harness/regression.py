@@ -1,0 +1,230 @@
+"""The regression check: is the fused model worse than a saved baseline's, on the same items?
+
+A benchmark's headline metric has regressed where
+- fell: fused surely scores lower than the baseline's fused, by more than the tolerance;
+- lost its lead: fused was surely better than its own control in the baseline, is not any more, and its lead
+  has surely shrunk by more than the tolerance (sign flips of the lead now minus the lead then);
+- harm: fused is surely worse than its own control, by more than the tolerance, and was not in the baseline.
+"Surely" is p < 1 - confidence after Holm over the benchmarks, for each of these questions on its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.baseline import benchmark_outcomes, read_baseline, save_baseline
+from harness.errors import NotComparableError
+from harness.formats import listed, number, p_value, plural, signed
+from harness.results import Record, Role, RunRecord
+from harness.statistics import Floats, holm, mcnemar_exact, paired_permutation
+
+__all__ = ["RegressionRow", "RegressionVerdict", "check", "save_baseline"]
+
+RESAMPLES = 10_000
+
+Cause = Literal["fell", "lost its lead over the control", "worse than its own control"]
+
+
+class RegressionRow(Record):
+    """One benchmark's headline metric; scores in percent, differences in points (now minus baseline)."""
+
+    benchmark: str
+    metric: str
+    baseline: float
+    now: float
+    difference: float
+    p_adjusted: float  # of the difference, after Holm over the benchmarks
+    lead_baseline: float | None  # fused minus control, in the baseline
+    lead_now: float | None
+    n: int
+    causes: tuple[Cause, ...]  # empty: held
+
+
+class RegressionVerdict(Record):
+    """What `check` found: 0 held, 1 regressed."""
+
+    exit_code: Literal[0, 1]
+    sentence: str
+    rows: tuple[RegressionRow, ...]
+
+    def text(self) -> str:
+        """The sentence, then one line per benchmark."""
+        return "\n".join([self.sentence, *(_line(row) for row in self.rows)])
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """One benchmark: percent per item [n], now and in the baseline, in the same order."""
+
+    benchmark: str
+    metric: str
+    fused_now: Floats
+    fused_then: Floats
+    lead_now: Floats | None  # fused minus control
+    lead_then: Floats | None
+
+
+def check(record: RunRecord, run_dir: Path, baseline_path: Path, tolerance: float) -> RegressionVerdict:
+    """Compare the run's fused model with the baseline's; `tolerance` in percentage points.
+
+    Raises NotComparableError where suite, benchmarks, fingerprints or items differ, naming what does, and
+    InputError where the baseline is missing or unreadable.
+    """
+    baseline = read_baseline(baseline_path)
+    _require_comparable(record, baseline, baseline_path)
+    by_name = {b.name: b for b in record.benchmarks}
+    pairs = [
+        _pair(name, then, benchmark_outcomes(record, run_dir, by_name[name]), baseline_path)
+        for name, then in baseline["benchmarks"].items()
+        if then["metrics"]
+    ]
+    alpha = 1 - record.comparison.confidence
+    rows = _rows(pairs, tolerance, alpha)
+    new = [b for b in by_name if b not in baseline["benchmarks"]]
+    sentence = _sentence(rows, tolerance, new, alpha)
+    return RegressionVerdict(exit_code=1 if any(r.causes for r in rows) else 0, sentence=sentence, rows=rows)
+
+
+def _require_comparable(record: RunRecord, baseline: Mapping[str, Any], path: Path) -> None:
+    now = {b.name: b for b in record.benchmarks}
+    mistakes = []
+    if baseline["suite"] != record.suite.get("name", ""):
+        mistakes.append(f"suite is {record.suite.get('name')!r} now, {baseline['suite']!r} there")
+    if Role.FUSED not in {m.role for m in record.models}:
+        mistakes.append("the run has no fused model")
+    if Role.FUSED not in baseline["models"]:
+        mistakes.append("the baseline has no fused model")
+    for name, then in baseline["benchmarks"].items():
+        if name not in now:
+            mistakes.append(f"{name} was not scored in this run")
+        elif now[name].fingerprint != then["fingerprint"]:
+            mistakes.append(
+                f"{name}: task, data, few-shot or seed differ (fingerprint {now[name].fingerprint[:12]} now, "
+                f"{then['fingerprint'][:12]} there)"
+            )
+    if mistakes:
+        raise _not_comparable(path, mistakes)
+
+
+def _not_comparable(path: Path, mistakes: Sequence[str]) -> NotComparableError:
+    lines = "".join(f"\n  - {m}" for m in mistakes)
+    return NotComparableError(
+        f"not comparable with {path}:{lines}",
+        remedy="run the same suite without overrides, or save a new baseline: fusegauge baseline save RUN",
+    )
+
+
+def _pair(name: str, then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> _Paired:
+    if then["items"] != now["items"]:
+        ours, theirs = set(now["items"]), set(then["items"])
+        counts = f"{len(ours - theirs)} items are only in this run, {len(theirs - ours)} only in the baseline"
+        raise _not_comparable(path, [f"{name}: {counts}"])
+    metric = then["metrics"][0]
+    if metric not in now["metrics"]:
+        raise _not_comparable(path, [f"{name}: metric {metric} was not scored in this run"])
+    fused_now, fused_then = (_percent(each, Role.FUSED, metric) for each in (now, then))
+    return _Paired(name, metric, fused_now, fused_then, _lead(now, metric), _lead(then, metric))
+
+
+def _percent(side: Mapping[str, Any], role: Role, metric: str) -> Floats:
+    return 100 * np.asarray(side["outcomes"][role][metric], dtype=np.float64)
+
+
+def _lead(side: Mapping[str, Any], metric: str) -> Floats | None:
+    if Role.CONTROL not in side["outcomes"]:
+        return None
+    return _percent(side, Role.FUSED, metric) - _percent(side, Role.CONTROL, metric)
+
+
+def _rows(pairs: Sequence[_Paired], tolerance: float, alpha: float) -> tuple[RegressionRow, ...]:
+    changes = _test([p.fused_now - p.fused_then for p in pairs])
+    leads_now, leads_then = _test([p.lead_now for p in pairs]), _test([p.lead_then for p in pairs])
+    shrunk = _test([_minus(p.lead_now, p.lead_then) for p in pairs])
+    rows = []
+    for pair, change, now, then, shrink in zip(pairs, changes, leads_now, leads_then, shrunk, strict=True):
+        causes: list[Cause] = []
+        if change.below(-tolerance, alpha):
+            causes.append("fell")
+        if then.above(0, alpha) and not now.above(0, alpha) and shrink.below(-tolerance, alpha):
+            causes.append("lost its lead over the control")
+        if now.below(-tolerance, alpha) and not then.below(0, alpha):
+            causes.append("worse than its own control")
+        rows.append(_row(pair, change, now, then, tuple(causes)))
+    return tuple(rows)
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """A mean difference [points] and its p-value after Holm; None where there is nothing to compare."""
+
+    mean: float | None
+    p: float
+
+    def below(self, bound: float, alpha: float) -> bool:
+        return self.mean is not None and self.mean < min(bound, 0) and self.p < alpha
+
+    def above(self, bound: float, alpha: float) -> bool:
+        return self.mean is not None and self.mean > bound and self.p < alpha
+
+
+def _test(differences: Sequence[Floats | None]) -> list[_Tested]:
+    """Test every benchmark's paired differences, corrected over those that exist."""
+    existing = [d for d in differences if d is not None]
+    adjusted = iter(holm([_p_value(d) for d in existing]))
+    return [
+        _Tested(None, 1.0) if d is None else _Tested(float(d.mean()), next(adjusted)) for d in differences
+    ]
+
+
+def _p_value(d: Floats) -> float:
+    if set(np.unique(np.abs(d))) <= {0.0, 100.0}:  # right or wrong on both sides
+        return mcnemar_exact(int(np.sum(d > 0)), int(np.sum(d < 0)))
+    return paired_permutation(d, RESAMPLES, np.random.default_rng(0))
+
+
+def _minus(now: Floats | None, then: Floats | None) -> Floats | None:
+    return None if now is None or then is None else now - then
+
+
+def _row(
+    pair: _Paired, change: _Tested, now: _Tested, then: _Tested, causes: tuple[Cause, ...]
+) -> RegressionRow:
+    return RegressionRow(
+        benchmark=pair.benchmark,
+        metric=pair.metric,
+        baseline=float(pair.fused_then.mean()),
+        now=float(pair.fused_now.mean()),
+        difference=change.mean or 0.0,
+        p_adjusted=change.p,
+        lead_baseline=then.mean,
+        lead_now=now.mean,
+        n=len(pair.fused_now),
+        causes=causes,
+    )
+
+
+def _sentence(rows: Sequence[RegressionRow], tolerance: float, new: Sequence[str], alpha: float) -> str:
+    beyond = f" (tolerance {number(tolerance)} points)" if tolerance else ""
+    bad = [
+        f"{r.benchmark} {' and '.join(r.causes)} ({signed(r.difference)} points)" for r in rows if r.causes
+    ]
+    extra = f" Not in the baseline: {listed(list(new))}." if new else ""
+    if bad:
+        return f"Regressed{beyond}: {'; '.join(bad)}.{extra}"
+    better = [r.benchmark for r in rows if r.difference > 0 and r.p_adjusted < alpha]
+    improved = f" {listed(better)} improved: save a new baseline to keep it." if better else ""
+    held = f"Held{beyond}: {plural(len(rows), 'benchmark')}, none surely worse than the baseline."
+    return held + improved + extra
+
+
+def _line(row: RegressionRow) -> str:
+    state = " and ".join(row.causes) or "held"
+    lead = ""
+    if row.lead_now is not None and row.lead_baseline is not None:
+        lead = f", lead over control {signed(row.lead_baseline)} -> {signed(row.lead_now)}"
+    scores = f"{number(row.baseline)} -> {number(row.now)} %"
+    how = f"{signed(row.difference)} points, {p_value(row.p_adjusted)}, {plural(row.n, 'item')}"
+    return f"  {row.benchmark} ({row.metric}): {scores} ({how}{lead}): {state}"

@@ -1,0 +1,148 @@
+"""The report as one HTML page, verdict first."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.formats import duration, plural
+from harness.report import background, examples, tables
+from harness.report.markup import Child, Markup, join, tag
+from harness.report.published import published_section
+from harness.report.style import STYLE
+from harness.results import Row, RunRecord
+from harness.view import likelihood_rows, score_rows
+
+OUTCOMES = {"gain": "▲ Gain", "loss": "▼ Loss", "mixed": "▲▼ Mixed", "no change": "No clear change"}
+
+
+def page(record: RunRecord, run_dir: Path) -> str:
+    """The whole document. Reads the items that lie in `run_dir`."""
+    body = tag("main", _opening(record), _results(record), _changes(record, run_dir), _background(record))
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"{record.suite.get('name', 'run')}: {OUTCOMES[record.comparison.verdict.outcome]}"),
+        tag("style", Markup(STYLE)),
+    )
+    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en") + "\n"
+
+
+def _opening(record: RunRecord) -> Markup:
+    verdict = record.comparison.verdict
+    # the verdict's clauses are separated by semicolons: the first carries the answer
+    first, *others = verdict.sentence.split("; ")
+    lines = [tag("p", clause[:1].upper() + clause[1:]) for clause in others]
+    items = sum(b.items for b in record.benchmarks)
+    models, benchmarks = plural(len(record.models), "model"), plural(len(record.benchmarks), "benchmark")
+    counts = f"{models}, {benchmarks}, {items:,} items"
+    return join(
+        [
+            tag("h1", f"FuseGauge report: {record.suite.get('name', '')}"),
+            tag("div", f"{record.run}. {counts}. {_time(record)}", class_="run"),
+            tag(
+                "div",
+                tag("p", OUTCOMES[verdict.outcome], class_="outcome"),
+                tag("p", first, class_="first"),
+                lines,
+                class_=f"verdict {verdict.outcome.replace(' ', '-')}",
+            ),
+        ]
+    )
+
+
+def _time(record: RunRecord) -> str:
+    return f"{duration(sum(s.seconds for s in record.stages))} of work in all."
+
+
+def _results(record: RunRecord) -> Markup:
+    comparison = record.comparison
+    level = f"{100 * comparison.confidence:g} %"
+    return join(
+        [
+            _section(
+                "Scores by capability",
+                "Each capability counts its benchmarks the same.",
+                tables.capability_picture(comparison),
+            ),
+            _section(
+                "Benchmarks",
+                f"Percent. Under each score: fused minus that model on the same items, and its {level} interval. "
+                "▲ fused is better, ▼ worse, sure after correction for many comparisons; "
+                "△ ▽ only before it; no mark: no clear difference.",
+                _table_of(record, score_rows(comparison)),
+            ),
+            _section(
+                "Likelihood of the right answer",
+                "Bits per byte of the right answer's text; lower is better, so a negative difference is good. It "
+                "does not depend on how a model cuts text into tokens, and sees more than right or wrong does.",
+                _table_of(record, likelihood_rows(comparison)),
+            ),
+            published_section(record),
+        ]
+    )
+
+
+def _table_of(record: RunRecord, rows: Sequence[Row]) -> Markup | None:
+    return tables.score_table(record.comparison, rows) if rows else None
+
+
+def _changes(record: RunRecord, run_dir: Path) -> Markup | None:
+    changes = examples.read_changes(record, run_dir)
+    if not changes:
+        return None
+    blocks = [_benchmark_examples(c) for c in changes if c.examples]
+    return _section(
+        "Items gained and lost",
+        "Gained: the target before training was wrong and fused is right (or scores higher). "
+        "Examples start with those where training without sources did not do the same.",
+        [examples.change_table(changes), blocks],
+    )
+
+
+def _benchmark_examples(changes: examples.Changes) -> Markup:
+    return join([tag("h3", changes.benchmark.name), [examples.example_block(e) for e in changes.examples]])
+
+
+def _background(record: RunRecord) -> Markup:
+    notes = [tag("p", note) for note in record.notes]
+    return join(
+        [
+            _section("Training", "", background.training_panels(record)),
+            _section(
+                "What the sources taught",
+                "How much of each source's predictions survived alignment and vocabulary map, and whom the "
+                "fusion function chose as teacher.",
+                background.transfer_table(record),
+            ),
+            _section("Cost", "", background.cost_table(record)),
+            _section("Stages", "", background.stage_table(record)),
+            _section("Notes", "", notes),
+            _section("How to repeat it", "", background.reproducibility(record)),
+            _section("How the numbers are made", "", _method(record)),
+        ]
+    )
+
+
+def _method(record: RunRecord) -> list[Markup]:
+    spec = record.suite.get("comparison", {})
+    resamples = spec.get("resamples", "many")
+    return [
+        tag("p", text)
+        for text in (
+            "Every model answers the same items, and differences are taken item by item.",
+            f"Intervals: paired percentile bootstrap, {resamples} resamples, within each benchmark, seeded. An "
+            "interval of a single point means that the items left no spread to resample.",
+            "Tests: exact McNemar where answers are right or wrong, otherwise sign-flip permutation. "
+            "Correction: Holm, over the rows of the same kind (capabilities, headline metrics, other metrics) "
+            "for one opponent.",
+            "The verdict compares fused with the control, which had the same training without sources, on "
+            "the capabilities' averages.",
+        )
+    ]
+
+
+def _section(title: str, lede: str, content: Child) -> Markup:
+    """A headed part of the page; nothing where there is no content."""
+    if not content:
+        return Markup("")
+    return join([tag("h2", title), tag("p", lede, class_="lede") if lede else None, content])

@@ -1,0 +1,128 @@
+"""The comparison as HTML: scores per capability as a picture, and every row as a table."""
+
+from collections.abc import Sequence
+
+from harness.formats import interval, number, plural, signed
+from harness.report.markup import Markup, tag
+from harness.report.pictures import difference_track, reach_of, score_track
+from harness.results import AVERAGE, Cell, Comparison, Difference, Role, Row
+from harness.view import MARKS, ROLE_NAMES, average_rows, by_capability, models_of, standing
+
+KINDS = {"better": "gain", "worse": "loss"}  # only sure differences are coloured
+PLAIN_NAMES = {"bits_per_byte": "bits per byte", "score": "mean of headline metrics"}
+
+
+def capability_picture(comparison: Comparison) -> Markup | None:
+    """Per capability and model: the average score, and fused minus that model with its interval."""
+    rows = [r for r in average_rows(comparison) if r.unit == "%"]
+    if not rows:
+        return None
+    differences = [d for r in rows for d in r.differences]
+    reach = reach_of([v for d in differences for v in (d.low, d.high)])
+    groups = [_group(row, comparison.confidence, reach) for row in rows]
+    head = _scales(reach if differences else None)
+    return tag("div", head, groups, class_="dots" if differences else "dots plain")
+
+
+def score_table(comparison: Comparison, rows: Sequence[Row]) -> Markup:
+    """Rows grouped by capability; a column per model; under each score fused minus that model."""
+    models = models_of(comparison)
+    header = tag("tr", tag("th", "Benchmark", scope="col"), [_column(*model) for model in models])
+    bodies = [
+        tag(
+            "tbody",
+            _capability(name, len(models)),
+            [_table_row(r, comparison.confidence, models) for r in group],
+        )
+        for name, group in by_capability(rows).items()
+    ]
+    return tag("table", tag("thead", header), bodies, class_="scores")
+
+
+def difference_parts(row: Row, difference: Difference, confidence: float) -> tuple[str, str, str]:
+    """(text with mark, interval, CSS class) of one difference."""
+    how = standing(row, difference, confidence)
+    text = f"{signed(difference.difference, row.unit)} {MARKS[how]}".strip()
+    return text, interval(difference.low, difference.high, row.unit), KINDS.get(how, "")
+
+
+def _scales(reach: float | None) -> Markup:
+    ends = [tag("span", text) for text in ("0", "50", "100 %")]
+    cells = [
+        tag("div", class_="name"),
+        tag("div", ends, class_="score head scale"),
+        tag("div", class_="number"),
+    ]
+    if reach is not None:
+        marks = [tag("span", text) for text in (f"−{reach:g}", "0", f"+{reach:g}")]
+        cells += [
+            tag("div", marks, class_="difference head scale"),
+            tag("div", "fused minus this model", class_="fact head"),
+        ]
+    return tag("div", cells, class_="row")
+
+
+def _group(row: Row, confidence: float, reach: float) -> list[Markup]:
+    differences = {d.opponent: d for d in row.differences}
+    cells = sorted(row.cells, key=lambda c: list(ROLE_NAMES).index(c.role))
+    title = tag("div", f"{row.capability} ", tag("small", plural(cells[0].n, "item")), class_="group")
+    return [title, *(_dot_row(row, c, differences.get(c.model), confidence, reach) for c in cells)]
+
+
+def _dot_row(row: Row, cell: Cell, difference: Difference | None, confidence: float, reach: float) -> Markup:
+    fused = cell.role is Role.FUSED
+    score = number(cell.value)
+    parts = [
+        tag("div", cell.model, class_="name"),
+        tag("div", score_track(cell.value, fused=fused, label=f"{cell.model} {score} %"), class_="score"),
+        tag("div", score, class_="number"),
+    ]
+    if difference is not None:
+        text, between, css = difference_parts(row, difference, confidence)
+        track = difference_track(
+            difference.difference,
+            difference.low,
+            difference.high,
+            reach,
+            kind=css or "open",
+            label=f"{text}, {between}",
+        )
+        parts += [
+            tag("div", track, class_="difference"),
+            tag("div", tag("span", text, class_=css), " ", tag("span", between, class_="ci"), class_="fact"),
+        ]
+    elif row.differences:
+        parts += [tag("div", class_="difference"), tag("div", class_="fact")]
+    return tag("div", parts, class_="row is-fused" if fused else "row")
+
+
+def _column(name: str, role: Role) -> Markup:
+    return tag("th", tag("span", ROLE_NAMES[role], class_="role"), name, scope="col")
+
+
+def _capability(name: str, columns: int) -> Markup:
+    return tag("tr", tag("th", name, scope="rowgroup", colspan=columns + 1), class_="capability")
+
+
+def _table_row(row: Row, confidence: float, models: Sequence[tuple[str, Role]]) -> Markup:
+    cells = {c.model: c for c in row.cells}
+    differences = {d.opponent: d for d in row.differences}
+    n = next(iter(cells.values())).n if cells else 0
+    metric = PLAIN_NAMES.get(row.metric, row.metric)
+    head = tag("th", row.benchmark, tag("small", f"{metric}, {plural(n, 'item')}"), scope="row")
+    columns = [
+        _score_cell(row, name, cells.get(name), differences.get(name), confidence) for name, _ in models
+    ]
+    return tag("tr", head, columns, class_="average" if row.benchmark == AVERAGE else None)
+
+
+def _score_cell(
+    row: Row, model: str, cell: Cell | None, difference: Difference | None, confidence: float
+) -> Markup:
+    if cell is None:
+        return tag("td", "–", data_label=model)
+    spans = [tag("span", number(cell.value, row.unit), class_="value")]
+    if difference is not None:
+        text, between, css = difference_parts(row, difference, confidence)
+        spans += [tag("span", text, class_=css or None), tag("span", between, class_="ci")]
+    return tag("td", spans, data_label=model, class_="fused" if cell.role is Role.FUSED else None)
