@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import nearest
 from harness.model_reference import LocalFolder, RandomWeights, reference_of
+from harness.published import published_names
 
 RESERVED_MODELS = {
     "control": "the control that the harness trains",
@@ -49,6 +50,14 @@ def cross_mistakes(raw: dict[str, Any], folder: Path) -> Iterator[str]:
         if str(spec.get("name", "")).casefold() == "target":
             yield f"{path}.name: 'target' is the target's part in the experiment; rename this source"
     yield from _corpus_mistakes(raw.get("corpus"), folder)
+    yield from _published_mistakes(raw.get("comparison"))
+
+
+def _published_mistakes(comparison: Any) -> Iterator[str]:
+    name = comparison.get("published") if isinstance(comparison, dict) else None
+    there = published_names()
+    if isinstance(name, str) and name not in there:
+        yield f"comparison.published: nothing published under {name!r}{nearest(name, there)}"
 
 
 def _models(raw: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
