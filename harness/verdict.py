@@ -58,7 +58,7 @@ def verdict(rows: Sequence[Row], confidence: float) -> Verdict:
     parts = [_main(outcome, yardstick, _against(findings, yardstick))]
     if yardstick is Role.CONTROL and (before := _against(findings, Role.TARGET)):
         parts.append(f"against {AGAINST[Role.TARGET]}, {_phrase(before)}")
-    parts += [sentence for sentence in (_sources(findings), _unscored(rows)) if sentence]
+    parts += [clause for clause in (*_sources(findings), _unscored(rows)) if clause]
     return Verdict(outcome=outcome, sentence="; ".join(parts) + ".")
 
 
@@ -114,7 +114,7 @@ def _items(difference: Difference, counts: bool) -> str:
     return f", {plural(difference.n, 'item')}" if counts else ""
 
 
-def _sources(findings: Sequence[Finding]) -> str:
+def _sources(findings: Sequence[Finding]) -> tuple[str, str]:
     """Which sources it surely beats and which it surely trails."""
     names = dict.fromkeys(f.difference.opponent for f in _against(findings, Role.SOURCE))
     beats, trails = [], []
@@ -124,9 +124,10 @@ def _sources(findings: Sequence[Finding]) -> str:
             beats.append(f"{name} on {listed(won)}")
         if behind := [f"{f.capability} ({signed(f.difference.difference)})" for f in own if f.lost]:
             trails.append(f"{name} on {listed(behind)}")
-    parts = [f"beats {', '.join(beats)}"] if beats else []
-    parts += [f"still trails {', '.join(trails)}"] if trails else []
-    return "it " + " and ".join(parts) if parts else ""
+    return (
+        f"it beats {', '.join(beats)}" if beats else "",
+        f"it still trails {', '.join(trails)}" if trails else "",
+    )
 
 
 def _unscored(rows: Sequence[Row]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from harness.formats import number
@@ -9,7 +10,7 @@ from harness.items import items_path, read_items
 from harness.report.markup import Markup, tag
 from harness.results import BenchmarkEntry, Item, ModelEntry, Role, RunRecord
 
-PER_KIND = 2  # examples of each kind per benchmark
+PER_KIND = 2  # examples of each kind per capability
 PROMPT_END = 700  # characters: a few-shot prompt asks its question at the end
 ANSWER_START = 400
 
@@ -87,6 +88,16 @@ def _telling(
         return bool(control and fused and control.scores[metric] == fused.scores[metric])
 
     return sorted(found, key=shared_with_control)[:PER_KIND]
+
+
+def choose(changes: Sequence[Changes]) -> list[Example]:
+    """A few gained, then a few lost, from as many of these benchmarks as possible."""
+    chosen = []
+    for kind in ("gained", "lost"):
+        found = [[e for e in c.examples if e.kind == kind] for c in changes]
+        by_turns = [e for turn in zip_longest(*found) for e in turn if e is not None]
+        chosen += by_turns[:PER_KIND]
+    return chosen
 
 
 def change_table(changes: Sequence[Changes]) -> Markup:

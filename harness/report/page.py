@@ -11,6 +11,26 @@ from harness.report.style import STYLE
 from harness.results import Row, RunRecord
 from harness.view import likelihood_rows, score_rows
 
+SCORES_LEDE = (
+    "Under each score: fused minus that model on the same items, and its {level} interval. ▲ fused is "
+    "better, ▼ worse, after correction for many comparisons; △ ▽ only before it; no mark: no clear difference."
+)
+LIKELIHOOD_LEDE = (
+    "Bits per byte of the right answer's text; lower is better, so a negative difference is good. It does "
+    "not depend on how a model cuts text into tokens, and sees more than right or wrong does."
+)
+PUBLISHED_LEDE = (
+    "Not paired: other items, other software and another machine, so no intervals and no tests. Percent."
+)
+METHOD = (
+    "Every model answers the same items, and differences are taken item by item.",
+    "Intervals: paired percentile bootstrap, {resamples} resamples, within each benchmark, seeded. An "
+    "interval of a single point means that the items left no spread to resample.",
+    "Tests: exact McNemar where answers are right or wrong, otherwise sign-flip permutation. Correction: "
+    "Holm, over the rows of the same kind (capabilities, headline metrics, other metrics) for one opponent.",
+    "The verdict compares fused with the control, which had the same training without sources, on the "
+    "capabilities' averages.",
+)
 OUTCOMES = {"gain": "▲ Gain", "loss": "▼ Loss", "mixed": "▲▼ Mixed", "no change": "No clear change"}
 
 
@@ -30,8 +50,8 @@ def page(record: RunRecord, run_dir: Path) -> str:
 def _opening(record: RunRecord) -> Markup:
     verdict = record.comparison.verdict
     # the verdict's clauses are separated by semicolons: the first carries the answer
-    first, *others = verdict.sentence.split("; ")
-    lines = [tag("p", clause[:1].upper() + clause[1:]) for clause in others]
+    first, *others = (_sentence(clause) for clause in verdict.sentence.split("; "))
+    lines = [tag("p", clause) for clause in others]
     items = sum(b.items for b in record.benchmarks)
     models, benchmarks = plural(len(record.models), "model"), plural(len(record.benchmarks), "benchmark")
     counts = f"{models}, {benchmarks}, {items:,} items"
@@ -50,6 +70,10 @@ def _opening(record: RunRecord) -> Markup:
     )
 
 
+def _sentence(clause: str) -> str:
+    return clause[:1].upper() + clause[1:].removesuffix(".") + "."
+
+
 def _time(record: RunRecord) -> str:
     return f"{duration(sum(s.seconds for s in record.stages))} of work in all."
 
@@ -66,18 +90,15 @@ def _results(record: RunRecord) -> Markup:
             ),
             _section(
                 "Benchmarks",
-                f"Percent. Under each score: fused minus that model on the same items, and its {level} interval. "
-                "▲ fused is better, ▼ worse, sure after correction for many comparisons; "
-                "△ ▽ only before it; no mark: no clear difference.",
+                f"Percent. {SCORES_LEDE.format(level=level)}",
                 _table_of(record, score_rows(comparison)),
             ),
             _section(
                 "Likelihood of the right answer",
-                "Bits per byte of the right answer's text; lower is better, so a negative difference is good. It "
-                "does not depend on how a model cuts text into tokens, and sees more than right or wrong does.",
+                LIKELIHOOD_LEDE,
                 _table_of(record, likelihood_rows(comparison)),
             ),
-            published_section(record),
+            _section("Beside published numbers", PUBLISHED_LEDE, published_section(record)),
         ]
     )
 
@@ -90,7 +111,8 @@ def _changes(record: RunRecord, run_dir: Path) -> Markup | None:
     changes = examples.read_changes(record, run_dir)
     if not changes:
         return None
-    blocks = [_benchmark_examples(c) for c in changes if c.examples]
+    capabilities = dict.fromkeys(c.benchmark.capability for c in changes)
+    blocks = [_capability_examples(name, changes) for name in capabilities]
     return _section(
         "Items gained and lost",
         "Gained: the target before training was wrong and fused is right (or scores higher). "
@@ -99,8 +121,9 @@ def _changes(record: RunRecord, run_dir: Path) -> Markup | None:
     )
 
 
-def _benchmark_examples(changes: examples.Changes) -> Markup:
-    return join([tag("h3", changes.benchmark.name), [examples.example_block(e) for e in changes.examples]])
+def _capability_examples(capability: str, changes: Sequence[examples.Changes]) -> Markup | None:
+    chosen = examples.choose([c for c in changes if c.benchmark.capability == capability])
+    return join([tag("h3", capability), [examples.example_block(e) for e in chosen]]) if chosen else None
 
 
 def _background(record: RunRecord) -> Markup:
@@ -124,21 +147,8 @@ def _background(record: RunRecord) -> Markup:
 
 
 def _method(record: RunRecord) -> list[Markup]:
-    spec = record.suite.get("comparison", {})
-    resamples = spec.get("resamples", "many")
-    return [
-        tag("p", text)
-        for text in (
-            "Every model answers the same items, and differences are taken item by item.",
-            f"Intervals: paired percentile bootstrap, {resamples} resamples, within each benchmark, seeded. An "
-            "interval of a single point means that the items left no spread to resample.",
-            "Tests: exact McNemar where answers are right or wrong, otherwise sign-flip permutation. "
-            "Correction: Holm, over the rows of the same kind (capabilities, headline metrics, other metrics) "
-            "for one opponent.",
-            "The verdict compares fused with the control, which had the same training without sources, on "
-            "the capabilities' averages.",
-        )
-    ]
+    resamples = record.suite.get("comparison", {}).get("resamples", "many")
+    return [tag("p", text.format(resamples=resamples)) for text in METHOD]
 
 
 def _section(title: str, lede: str, content: Child) -> Markup:

@@ -21,7 +21,7 @@ STYLE = (
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", sans-serif;
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
   font-variant-numeric: tabular-nums lining-nums; overflow-wrap: break-word; }
 main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.5rem 5rem; }
 h1 { font-size: 1rem; font-weight: 600; margin: 0 0 .5rem; }
@@ -31,7 +31,8 @@ p { margin: .5rem 0; max-width: 44rem; }
 .muted, .lede, caption, small, .ci, .role, .steps { color: var(--muted); }
 .lede { margin: 0 0 1rem; }
 .gain { color: var(--gain); } .loss { color: var(--loss); }
-code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .85em; }
+code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace;
+  font-size: .85em; }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 
 .run { color: var(--muted); font-size: .9rem; }
@@ -40,18 +41,23 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .verdict.gain { border-color: var(--gain); } .verdict.loss, .verdict.mixed { border-color: var(--loss); }
 .verdict, .verdict p { color: var(--ink); }
 .verdict p { max-width: 50rem; }
-.verdict .first { font-size: 1.45rem; line-height: 1.35; font-weight: 500; letter-spacing: -.005em; margin-top: 0; }
+.verdict .first { font-size: 1.45rem; line-height: 1.35; font-weight: 500; letter-spacing: -.005em;
+  margin-top: 0; }
 .outcome { font-size: .9rem; font-weight: 600; margin: 0; }
 .verdict.gain .outcome { color: var(--gain); }
 .verdict.loss .outcome, .verdict.mixed .outcome { color: var(--loss); }
 
 table { border-collapse: collapse; width: 100%; font-size: .9rem; margin: 1rem 0 0; }
-th, td { text-align: left; vertical-align: top; padding: .45rem .9rem .45rem 0; border-bottom: 1px solid var(--rule); }
+th, td { text-align: left; vertical-align: top; padding: .45rem .9rem .45rem 0;
+  border-bottom: 1px solid var(--rule); }
 th { font-weight: 600; }
 thead th { vertical-align: bottom; }
 thead .role { display: block; font-weight: 400; font-size: .85em; }
 th small { display: block; font-weight: 400; font-size: .85em; }
-.scores td, .scores thead th + th, td.number, th.number { text-align: right; padding-right: 0; padding-left: .75rem; }
+.scores td, .scores thead th + th { text-align: right; padding-right: 0; padding-left: .75rem; }
+.scores td:last-child, .scores thead th:last-child { padding-left: 1.5rem; }
+td.number, th.number { text-align: right; }
+td:last-child, th:last-child { padding-right: 0; }
 .scores td, td.number { white-space: nowrap; }
 .scores td span { display: block; }
 .scores td .ci { font-size: .85em; }
@@ -67,7 +73,8 @@ th small { display: block; font-weight: 400; font-size: .85em; }
   align-items: center; font-size: .9rem; margin-top: 1rem; }
 .dots.plain { grid-template-columns: minmax(7rem, 12rem) 1fr 3.5rem; }
 .dots > .row { display: contents; }
-.dots .group { grid-column: 1 / -1; font-weight: 600; margin-top: .9rem; border-bottom: 1px solid var(--ink); }
+.dots .group { grid-column: 1 / -1; font-weight: 600; margin-top: .9rem;
+  border-bottom: 1px solid var(--ink); }
 .dots .head { color: var(--muted); font-size: .85em; }
 .dots .scale { display: flex; justify-content: space-between; }
 .dots .number { text-align: right; }
@@ -83,21 +90,25 @@ th small { display: block; font-weight: 400; font-size: .85em; }
 .dot.gain { fill: var(--gain); stroke: var(--gain); } .dot.loss { fill: var(--loss); stroke: var(--loss); }
 .dot.open { fill: var(--paper); }
 
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 2rem; margin-top: 1rem; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr));
+  gap: 2rem; margin-top: 1rem; }
 .panel-title { font-size: .9rem; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
 .key { color: var(--muted); white-space: nowrap; } .key svg { margin-right: .3rem; vertical-align: middle; }
 .plot { position: relative; height: 11rem; margin: 1rem 0 .4rem 2.6rem; }
 .plot svg { position: absolute; inset: 0; overflow: visible; }
 .plot .rule { position: absolute; left: 0; right: 0; border-top: 1px solid var(--rule); }
-.plot .rule span { position: absolute; right: 100%; margin-right: .5rem; top: -.7em; font-size: .75rem; color: var(--muted); }
+.plot .rule span { position: absolute; right: 100%; margin-right: .5rem; top: -.7em; font-size: .75rem;
+  color: var(--muted); }
 .steps { display: flex; justify-content: space-between; margin-left: 2.6rem; font-size: .75rem; }
-.curve { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; stroke: var(--other); stroke-linejoin: round; }
+.curve { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; stroke: var(--other);
+  stroke-linejoin: round; }
 .curve.fused { stroke: var(--fused); stroke-width: 2.5; }
 .curve.control { stroke: var(--control); stroke-dasharray: 6 3; }
 
-.example { margin: 1.25rem 0 2rem; break-inside: avoid; }
+.example { margin: 1rem 0 1.75rem; break-inside: avoid; }
 .example .prompt { background: var(--faint); padding: .7rem .9rem; max-height: 16rem; overflow: auto; }
-.example table { margin-top: .4rem; }
+.example table { margin-top: .3rem; }
+.example th, .example td { padding-top: .2rem; padding-bottom: .2rem; }
 .example th { width: 11rem; font-weight: 400; }
 .example .mark { width: 5.5rem; white-space: nowrap; }
 .right { color: var(--gain); } .wrong { color: var(--loss); }
@@ -120,11 +131,14 @@ details pre { background: var(--faint); padding: .7rem .9rem; margin-top: .5rem;
   .scores th, .scores td { border: 0; padding: .1rem 0; }
   .scores .average { padding-left: .5rem; padding-right: .5rem; background: var(--faint); }
   .scores .capability { padding-bottom: 0; }
-  .scores td { display: grid; grid-template-columns: 1fr 3.2rem 4.6rem 7.5rem; text-align: right; padding: .1rem 0; }
-  .scores td::before { content: attr(data-label); text-align: left; overflow-wrap: anywhere; white-space: normal; }
+  .scores td { display: grid; grid-template-columns: 1fr 3.2rem 4.6rem 7.5rem; text-align: right;
+    padding: .1rem 0; }
+  .scores td::before { content: attr(data-label); text-align: left; overflow-wrap: anywhere;
+    white-space: normal; }
   .scroll { overflow-x: auto; }
   .facts th { width: 8rem; }
-  .example tr { display: grid; grid-template-columns: 1fr auto; border-bottom: 1px solid var(--rule); padding: .3rem 0; }
+  .example tr { display: grid; grid-template-columns: 1fr auto; border-bottom: 1px solid var(--rule);
+    padding: .3rem 0; }
   .example th, .example td { border: 0; padding: 0; width: auto; }
   .example td.answer { grid-column: 1 / -1; }
 }

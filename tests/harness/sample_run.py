@@ -192,10 +192,10 @@ def _curve(model: str, teaching: float) -> TrainingCurve:
     """A loss that falls from 3.2 to about 1.2, with what the Trainer logs beside it."""
     points = []
     for step in range(10, 401, 10):
-        lm = 1.2 + 2.0 * float(np.exp(-step / 90)) + 0.04 * float(np.sin(step))
+        lm = 1.2 + 0.3 * teaching + 2.0 * float(np.exp(-step / 90)) + 0.04 * float(np.sin(step))
         point = {"step": float(step), "loss": lm, "learning_rate": 1e-3 * (1 - step / 400)}
         if teaching:
-            point |= {"causal_lm_loss": lm + 0.1, "fusion_loss": lm - teaching}
+            point |= {"causal_lm_loss": lm + 0.2, "fusion_loss": lm - teaching}
         if step % 100 == 0:
             point["eval_loss"] = lm + 0.15
         points.append(point)
