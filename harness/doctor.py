@@ -1,0 +1,193 @@
+"""What this machine has and lacks, each lack with its remedy. Nothing here imports a library to look at it,
+except torch, which alone knows its devices.
+"""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+DISTRIBUTION = "fusegauge"
+NEEDED_PYTHON = (3, 11)
+MEMORY_FOR_POCKET = 6 * 10**9  # bytes: training 135M parameters with AdamW, and a model of 270M loaded
+DISK_FOR_POCKET = 8 * 10**9  # bytes: wheels, converted models, distributions, two checkpoints
+HUB_TIMEOUT = 4.0  # seconds
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `remedy` is empty where `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(results: Path, mirror: Path | None) -> list[Finding]:
+    """Everything a run may need, in the order in which it needs it."""
+    looks: list[Callable[[], Finding]] = [
+        _python,
+        _libraries,
+        _device,
+        _cores,
+        _memory,
+        lambda: _disk(results),
+        _pip,
+        lambda: _hub(mirror),
+        lambda: _mirror(mirror),
+        _mlflow,
+        _isolation,
+    ]
+    return [look() for look in looks]
+
+
+def _finding(name: str, ok: bool, detail: str, remedy: str) -> Finding:
+    return Finding(name, ok, detail, "" if ok else remedy)
+
+
+def _python() -> Finding:
+    wanted = ".".join(map(str, NEEDED_PYTHON))
+    ok = sys.version_info[:2] >= NEEDED_PYTHON
+    return _finding(
+        "Python", ok, f"{platform.python_version()} ({sys.executable})", f"install Python {wanted} or newer"
+    )
+
+
+def _libraries() -> Finding:
+    try:
+        problems = list(_library_problems(metadata.requires(DISTRIBUTION) or []))
+    except metadata.PackageNotFoundError:
+        return Finding(
+            "libraries", False, f"{DISTRIBUTION} is not installed in this environment", "pip install -e ."
+        )
+    detail = "; ".join(problems) or "all there, none older than needed"
+    return _finding("libraries", not problems, detail, "pip install --upgrade -e . -c constraints.txt")
+
+
+def _library_problems(requirements: list[str]) -> Iterator[str]:
+    from packaging.requirements import Requirement
+
+    for text in requirements:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            yield f"{requirement.name} is missing"
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield f"{requirement.name} {version} is not {requirement.specifier}"
+
+
+def _device() -> Finding:
+    if util.find_spec("torch") is None:
+        return Finding("device", False, "torch is missing", "pip install -e . -c constraints.txt")
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory
+        names = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}, {memory / 1e9:.0f} GB"
+    else:
+        names = (
+            "Apple GPU (mps)"
+            if torch.backends.mps.is_available()
+            else "CPU only: enough for micro and pocket"
+        )
+    return Finding("device", True, f"torch {torch.__version__}, {names}")
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Finding("cores", True, str(cores))
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    detail = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    remedy = (
+        f"micro runs; pocket needs {MEMORY_FOR_POCKET / 1e9:.0f} GB: close programs, or lower its batch size"
+    )
+    return _finding("memory", memory.available >= MEMORY_FOR_POCKET, detail, remedy)
+
+
+def _disk(results: Path) -> Finding:
+    place = next(p for p in (results, *results.resolve().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    if not os.access(place, os.W_OK):
+        return Finding("disk", False, f"{place} cannot be written to", "choose another folder with --results")
+    remedy = (
+        f"pocket needs {DISK_FOR_POCKET / 1e9:.0f} GB: free some, or choose another folder with --results"
+    )
+    return _finding("disk", free >= DISK_FOR_POCKET, f"{free / 1e9:.0f} GB free at {place}", remedy)
+
+
+def _pip() -> Finding:
+    there = util.find_spec("pip") is not None
+    detail = (
+        "there: models in wheels can be fetched" if there else "missing: models in wheels cannot be fetched"
+    )
+    return _finding("pip", there, detail, f"{sys.executable} -m ensurepip")
+
+
+def _hub(mirror: Path | None) -> Finding:
+    switched_off = [
+        name for name in OFFLINE_VARIABLES if os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
+    ]
+    remedy = "use --mirror, or run `prepare` where the hub can be reached; micro needs neither"
+    if switched_off:
+        return _finding("hub", mirror is not None, f"not asked: {', '.join(switched_off)} is set", remedy)
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    problem = _unreachable(endpoint)
+    detail = f"{endpoint} cannot be reached ({problem})" if problem else f"{endpoint} answers"
+    return _finding("hub", not problem or mirror is not None, detail, remedy)
+
+
+def _unreachable(url: str) -> str:
+    """Why not; "" where any answer comes."""
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    try:
+        urlopen(Request(url, method="HEAD"), timeout=HUB_TIMEOUT).close()
+    except HTTPError:  # an answer, if not a kind one
+        return ""
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+    return ""
+
+
+def _mirror(mirror: Path | None) -> Finding:
+    if mirror is None:
+        return Finding("mirror", True, "none given (--mirror or FUSEGAUGE_MIRROR); the hub is used")
+    if not mirror.is_dir():
+        return Finding("mirror", False, f"no folder {mirror}", "correct --mirror or FUSEGAUGE_MIRROR")
+    datasets = {path.relative_to(mirror).parts[:2] for path in mirror.glob("*/*/**/*.jsonl")}
+    detail = f"{len(datasets)} data sets in {mirror}"
+    return _finding("mirror", bool(datasets), detail, "it must hold <owner>/<dataset>/<config>/<split>.jsonl")
+
+
+def _mlflow() -> Finding:
+    try:
+        version = metadata.version("mlflow")
+    except metadata.PackageNotFoundError:
+        return Finding("MLflow", False, "missing: results are written, but not synced", "pip install -e .")
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return Finding(
+        "MLflow", True, f"{version}, {f'tracking to {uri}' if uri else 'a database beside the results'}"
+    )
+
+
+def _isolation() -> Finding:
+    """Limits on memory and time of model-written code are POSIX resource limits."""
+    there = util.find_spec("resource") is not None
+    detail = "subprocess with limits on time and memory" if there else f"none on {platform.system()}"
+    return _finding("isolation of code", there, detail, "score code benchmarks on Linux or macOS")
