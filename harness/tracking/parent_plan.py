@@ -129,7 +129,7 @@ def _compared(record: RunRecord) -> list[str]:
 def _fitting(record: RunRecord, chosen: Sequence[Line], models: Sequence[str], room: int) -> list[str]:
     rows: list[str] = []
     for line in chosen:
-        row = _table_row(line, models, _compared(record))
+        row = _table_row(line, models, _changes(record, line))
         room -= len(row) + 1
         if room < 0:
             return rows
@@ -137,13 +137,17 @@ def _fitting(record: RunRecord, chosen: Sequence[Line], models: Sequence[str], r
     return rows
 
 
-def _table_row(line: Line, models: Sequence[str], opponents: Sequence[str]) -> str:
+def _changes(record: RunRecord, line: Line) -> list[float | None]:
+    fused = models_with(record.comparison, Role.FUSED)[:1]
+    return [change(line, f, opponent) for f in fused for opponent in _compared(record)]
+
+
+def _table_row(line: Line, models: Sequence[str], changes: Sequence[float | None]) -> str:
     best, cells = line.best(), []
     for model in models:
         value = line.values.get(model)
         text = "" if value is None else number(value, line.unit)
         cells.append(f"**{text}**" if value is not None and value == best else text)
-    found = {d.opponent: d for d in line.row.differences} if line.row else {}
-    cells += [signed(found[o].difference, line.unit) if o in found else "" for o in opponents]
+    cells += ["" if value is None else signed(value, line.unit) for value in changes]
     unit = "" if line.unit == "%" else f" ({line.unit})"
     return "| " + " | ".join([line.label + unit, *cells]) + " |"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from harness.errors import FuseGaugeError, IncompleteError, InputError, TrackingError
@@ -96,6 +96,11 @@ def _write_view(
 
 
 def _tracking_error(error: Exception, backend: Backend, run_dir: Path) -> TrackingError:
+    if isinstance(error, Timeout):
+        return TrackingError(
+            f"another sync to {backend.shown} has not ended within {LOCK_SECONDS:g} seconds",
+            remedy=f"the results in {run_dir} are whole; when it has ended: `fusegauge sync {run_dir.name}`",
+        )
     reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")[:300]
     again = f"`fusegauge sync {run_dir.name}`"
     act = (
