@@ -76,7 +76,8 @@ def fusion_loss(
     labels [N]: the next token, IGNORED where there is none; such rows count in neither part.
     teacher: None for plain causal language modelling, through the same code (total is then causal_lm).
     temperature: divides the student's logits and the teacher's log-probabilities, in the fusion part alone.
-        The loss is not multiplied by its square (the authors' code does not either).
+        The loss is not multiplied by its square. (The authors' code divides the teacher's logits alone,
+        and does not multiply either; with their published 1.0 it is all the same.)
     loss: "kl" is "ce" less the teacher's entropy; their gradients are equal.
     leftover: "residual" keeps the mass outside the teacher's list as one entry, compared with the student's
         mass outside that list; "renormalise" scales the list to one (the paper's).

@@ -1,0 +1,184 @@
+"""Top-k keeps what it must; stored rows come back; sums per window count what was predicted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusion.distributions import Distributions, TopK, WindowScores, bits_per_byte, top_k, window_nll
+from fusion.errors import FusionError
+from fusion.tokens import Encoding
+
+
+def encoding(ids: list[int], ends: list[int]) -> Encoding:
+    return Encoding(np.array(ids, np.int32), np.array(ends, np.int32))
+
+
+def rows(nll: list[float], k: int = 2) -> TopK:
+    """Rows whose gold token has the given negative log-likelihood."""
+    n = len(nll)
+    return TopK(
+        np.tile(np.arange(k, dtype=np.int32), (n, 1)),
+        np.full((n, k), np.log(0.4), np.float16),
+        np.full(n, 0.2, np.float32),
+        -np.array(nll, np.float32),
+    )
+
+
+def test_top_k_by_hand() -> None:
+    """Probabilities 1/2, 1/4, 1/8, 1/8."""
+    logits = torch.tensor([[0.125, 0.5, 0.125, 0.25]]).log() + 7  # a constant changes nothing
+    found = top_k(logits, torch.tensor([2]), 2)
+    assert found.ids.tolist() == [[1, 3]]
+    np.testing.assert_allclose(np.exp(found.logprobs.astype(float)), [[0.5, 0.25]], rtol=1e-3)
+    np.testing.assert_allclose(found.leftover, [0.25], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(found.gold_logprob), [0.125], rtol=1e-6)
+    assert [a.dtype for a in found] == [np.int32, np.float16, np.float32, np.float32]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.1, 3.0, 100.0]), k=st.integers(1, 20))
+def test_kept_and_left_over_are_everything(seed: int, scale: float, k: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    found = top_k(torch.randn(5, 20, generator=generator) * scale, torch.zeros(5), k)
+    total = np.exp(found.logprobs.astype(np.float64)).sum(1) + found.leftover
+    np.testing.assert_allclose(total, 1, atol=2e-3)  # half precision
+    assert ((found.leftover >= 0) & (found.leftover <= 1)).all()
+    assert (np.diff(found.logprobs.astype(float), axis=1) <= 0).all()
+
+
+def test_small_leftover_is_not_lost() -> None:
+    """One token at logit 12 among 999 at 0 leaves 999 / (999 + e^12) over, here 0.61 %."""
+    logits = torch.zeros(1, 1000)
+    logits[0, 5] = 12.0
+    expected = 999 / (999 + np.exp(12.0))
+    np.testing.assert_allclose(top_k(logits, torch.tensor([5]), 1).leftover, [expected], atol=2e-6)
+
+
+def test_half_precision_logits_are_widened_first() -> None:
+    """A sum of 60,000 equal terms overflows or stalls in half precision."""
+    found = top_k(torch.zeros(1, 60_000, dtype=torch.bfloat16), torch.tensor([7]), 1)
+    np.testing.assert_allclose(found.gold_logprob, [-np.log(60_000)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_an_error(bad: float) -> None:
+    logits = torch.zeros(2, 5)
+    logits[1, 3] = bad
+    with pytest.raises(FusionError, match="not finite"):
+        top_k(logits, torch.zeros(2), 2)
+
+
+def test_impossible_tokens_are_no_error_unless_they_came() -> None:
+    logits = torch.tensor([[0.0, 0.0, -float("inf")]])
+    assert top_k(logits, torch.tensor([0]), 2).leftover == pytest.approx(0, abs=1e-6)
+    with pytest.raises(FusionError, match="not finite"):
+        top_k(logits, torch.tensor([2]), 2)
+
+
+@pytest.mark.parametrize("k", [0, 6])
+def test_k_beyond_the_vocabulary_is_an_error(k: int) -> None:
+    with pytest.raises(FusionError, match=f"top-{k} of a vocabulary of 5"):
+        top_k(torch.zeros(1, 5), torch.zeros(1), k)
+
+
+def filled(folder: Path | None = None, vocabulary_size: int = 300) -> Distributions:
+    """Three windows: bos + 2 tokens + eos; one lone token; 3 tokens without bos and eos."""
+    encodings = [
+        encoding([1, 7, 8, 2], [0, 3, 5, 5]),
+        encoding([9], [4]),
+        encoding([5, 6, 7], [2, 3, 7]),
+    ]
+    out = Distributions.create(
+        encodings, [True, False, False], k=2, vocabulary_size=vocabulary_size, folder=folder
+    )
+    out.put(0, rows([1.0, 2.0, 50.0]))
+    out.put(2, rows([0.5, 0.25]))
+    return out
+
+
+def test_a_window_of_s_tokens_has_s_minus_1_rows() -> None:
+    """Defect 1: row t belongs to input_ids[t + 1]; the last token predicts nothing that is stored."""
+    d = filled()
+    assert np.diff(d.windows).tolist() == [3, 0, 2]
+    assert np.diff(d.token_offsets).tolist() == [4, 1, 3]
+    assert d.encoding(2).input_ids.tolist() == [5, 6, 7]
+    assert d.gold_logprob[d.rows(2)].tolist() == [-0.5, -0.25]
+
+
+def test_sums_leave_out_eos_and_what_nothing_predicted() -> None:
+    """Window 0: 1 + 2 nats over 5 bytes and 2 tokens (eos's 50 nats are left out).
+
+    Window 2 has no bos: its first token's 2 bytes are left out; 0.75 nats over 7 - 2 bytes and 2 tokens.
+    """
+    nll, scored_bytes, scored_tokens = window_nll(filled())
+    assert nll.tolist() == [3.0, 0.0, 0.75]
+    assert scored_bytes.tolist() == [5, 0, 5]
+    assert scored_tokens.tolist() == [2, 0, 2]
+
+
+def test_sums_add_up_over_many_windows() -> None:
+    encodings = [encoding([1, 2, 3], [1, 2, 3])] * 1000
+    d = Distributions.create(encodings, [False] * 1000, k=1, vocabulary_size=9)
+    d.gold_logprob[:] = -0.1
+    np.testing.assert_allclose(window_nll(d).nll, 0.2, rtol=1e-6)
+
+
+def test_window_of_nothing_but_eos() -> None:
+    d = Distributions.create([encoding([2], [1]), encoding([], [])], [True, False], k=1, vocabulary_size=9)
+    assert [a.tolist() for a in window_nll(d)] == [[0.0, 0.0], [0, 0], [0, 0]]
+
+
+def test_bits_per_byte_does_not_depend_on_tokens() -> None:
+    """Defect 4: ln 2 nats over 4 bytes are 1/4 bit per byte, in one token or in four."""
+    nll = np.log(2.0) * np.ones(2)
+    scores = WindowScores(nll, np.array([4, 4]), np.array([1, 4]))
+    np.testing.assert_allclose(bits_per_byte(scores), [0.25, 0.25])
+    assert np.isnan(bits_per_byte(WindowScores(np.zeros(1), np.array([0]), np.array([0])))).all()
+
+
+def assert_equal(a: Distributions, b: Distributions) -> None:
+    for name in vars(a):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+def test_stored_rows_come_back_mapped(tmp_path: Path) -> None:
+    filled().save(tmp_path / "a")
+    loaded = Distributions.load(tmp_path / "a")
+    assert_equal(loaded, filled())
+    assert isinstance(loaded.logprobs, np.memmap)
+
+
+def test_rows_can_be_written_straight_to_disk(tmp_path: Path) -> None:
+    filled(tmp_path).flush()
+    assert_equal(Distributions.load(tmp_path), filled())
+
+
+def test_no_rows_at_all_can_be_stored(tmp_path: Path) -> None:
+    empty = Distributions.create([], [], k=2, vocabulary_size=9, folder=tmp_path)
+    empty.flush()
+    assert_equal(Distributions.load(tmp_path), empty)
+
+
+def test_ids_take_two_bytes_where_they_fit() -> None:
+    assert filled(vocabulary_size=65_536).ids.dtype == np.uint16
+    assert filled(vocabulary_size=65_537).ids.dtype == np.int32
+
+
+def test_nothing_is_padded(tmp_path: Path) -> None:
+    """5 rows of 8 + 2 + 4 bytes, 8 tokens of 8, two offsets of 32, 3 flags, 9 headers of 128."""
+    filled(tmp_path).flush()
+    assert sum(p.stat().st_size for p in tmp_path.iterdir()) == 5 * 14 + 8 * 8 + 2 * 32 + 3 + 9 * 128
+
+
+def test_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    filled().save(tmp_path)
+    (tmp_path / "ends.npy").write_bytes(b"\x93NUMPY broken")
+    with pytest.raises(FusionError, match=r"ends\.npy: not a readable array"):
+        Distributions.load(tmp_path)
+    (tmp_path / "ends.npy").unlink()
+    with pytest.raises(FusionError, match=r"ends\.npy: missing"):
+        Distributions.load(tmp_path)

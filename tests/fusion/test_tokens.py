@@ -1,0 +1,205 @@
+"""Tokens stand for bytes, whatever the family; ends count the bytes read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusion.errors import FusionError
+from fusion.tokens import TokenTable, character_bytes, encode, token_spans, token_table, wants_bos
+from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families, unigram, word_piece
+
+HARD_TEXTS = [
+    "",
+    " ",
+    "\n\n",
+    "a\r\nb\r\n",
+    "a\tb\x00c",
+    "  two spaces, trailing  ",
+    "日本語 и Ελληνικά",
+    "😀 👨‍👩‍👧 e\u0301",
+    "The cats sat.",
+    "\u2028\ufeff",
+]
+ALL = families()
+LOSSLESS = ["byte_level", "byte_fallback"]
+
+
+def pieces_of(table: TokenTable, ids: Any) -> bytes:
+    return b"".join(table.pieces[i] for i in ids)
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+@pytest.mark.parametrize("text", HARD_TEXTS)
+def test_bytes_of_the_tokens_are_the_text(name: str, text: str) -> None:
+    table = token_table(ALL[name])
+    found = encode(ALL[name], table, text, bos=False, eos=False)
+    assert pieces_of(table, found.input_ids) in (text.encode(), b" " + text.encode())
+    assert (found.ends[-1] if text else len(found.ends)) == len(text.encode())
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
+def test_any_text_is_covered_to_its_last_byte(text: str) -> None:
+    for name in LOSSLESS:
+        ends = encode(ALL[name], token_table(ALL[name]), text, bos=False, eos=False).ends
+        assert ends[-1] == len(text.encode())
+        assert (np.diff(ends) >= 0).all()
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_spans_follow_the_words_in_every_family(name: str) -> None:
+    text = "The cat sat."
+    spans = token_spans(ALL[name], token_table(ALL[name]), text)
+    assert (np.diff(spans.ends) >= 0).all()
+    assert {3, 7, 11, 12} <= set(spans.ends.tolist())  # bytes after The, cat, sat and the full stop
+
+
+def test_the_end_of_a_token_is_the_same_with_and_without_its_space() -> None:
+    """ " cat" (byte-level) and "cat" (WordPiece) both end at byte 7."""
+    for tokenizer in (byte_level(), word_piece()):
+        table = token_table(tokenizer)
+        spans = token_spans(tokenizer, table, "The cat")
+        read = pieces_of(table, spans.ids[np.searchsorted(spans.ends, 3, side="right") :])
+        assert read == b" cat"
+
+
+def test_the_space_marker_as_text_is_still_three_bytes() -> None:
+    """U+2581 is spelled like a space by such tokenizers; their offsets tell it apart."""
+    found = encode(byte_fallback(), token_table(byte_fallback()), "\u2581cat", bos=False, eos=False)
+    assert found.ends[-1] == 6
+
+
+def test_dummy_space_before_the_text_is_no_byte_of_it() -> None:
+    table = token_table(byte_fallback())
+    found = encode(byte_fallback(), table, "The cat", bos=False, eos=False)
+    assert pieces_of(table, found.input_ids) == b" The cat"
+    assert found.ends.tolist() == [3, 7]
+
+
+def test_byte_fallback_pieces_are_their_byte() -> None:
+    """U+00FF is C3 BF in UTF-8; the dummy space ends at 0."""
+    table = token_table(byte_fallback())
+    found = encode(byte_fallback(), table, "ÿ", bos=False, eos=False)
+    assert [table.pieces[i] for i in found.input_ids] == [b" ", b"\xc3", b"\xbf"]
+    assert found.ends.tolist() == [0, 1, 2]
+
+
+def test_byte_alphabet_covers_every_byte_once() -> None:
+    table = token_table(byte_level())
+    single = {p for i, p in enumerate(table.pieces) if len(p) == 1 and table.is_text(i)}
+    assert single == {bytes([b]) for b in range(256)}
+
+
+def test_word_piece_words_carry_the_space_that_was_dropped() -> None:
+    tokenizer = word_piece()
+    table = token_table(tokenizer)
+    pieces = {p: table.pieces[i] for p, i in tokenizer.get_vocab().items()}
+    assert (pieces["c"], pieces["##a"], pieces["."]) == (b" c", b"a", b".")
+
+
+def test_lower_casing_falls_back_to_offsets() -> None:
+    tokenizer = word_piece(lowercase=True)
+    ends = encode(tokenizer, token_table(tokenizer), "THE  CAT\n", bos=False, eos=False).ends
+    assert 3 in ends and ends[-1] == 8
+
+
+def test_unknown_characters_have_the_end_of_their_offsets() -> None:
+    found = encode(unigram(), token_table(unigram()), "cat 日本 cat", bos=False, eos=False)
+    assert found.ends[-1] == len("cat 日本 cat".encode())
+
+
+def test_compatibility_characters_end_where_the_original_ends() -> None:
+    """NFKC writes the ligature U+FB01 (3 bytes) as two letters, which share its offsets."""
+    spans = token_spans(unigram(), token_table(unigram()), "\ufb01n")
+    assert spans.ends[-1] == 4
+    assert (np.diff(spans.ends) >= 0).all()
+
+
+def test_bos_and_eos_come_by_role_and_end_at_nothing_and_at_the_end() -> None:
+    table = token_table(byte_fallback())
+    found = encode(byte_fallback(), table, "The cat", bos=True, eos=True)
+    assert (found.input_ids[0], found.input_ids[-1]) == (table.roles["bos"], table.roles["eos"])
+    assert (found.ends[0], found.ends[-1]) == (0, 7)
+    assert found.input_ids.dtype == found.ends.dtype == np.int32
+
+
+def test_eos_ends_at_the_text_even_after_dropped_white_space() -> None:
+    found = encode(word_piece(), token_table(word_piece()), "cat \n", bos=False, eos=True)
+    assert found.ends.tolist()[-2:] == [3, 5]
+
+
+def test_a_bos_is_wanted_by_who_puts_it_himself() -> None:
+    """Defect 9: a model that was trained with a bos must get one."""
+    assert [wants_bos(t) for t in (byte_fallback(), byte_level(), word_piece())] == [True, False, False]
+
+
+def test_roles_are_found_whatever_their_spelling() -> None:
+    tables = {name: token_table(tokenizer) for name, tokenizer in ALL.items()}
+    spelled = {name: table.pieces[table.roles["eos"]] for name, table in tables.items()}
+    assert spelled["byte_level"] == b"<|endoftext|>" and spelled["word_piece"] == b"[EOS]"
+    assert all(table.roles["eos"] in table.special for table in tables.values())
+
+
+def test_width_of_the_logits_may_differ_from_the_tokenizer() -> None:
+    """Defect 10: padded logits have ids that stand for nothing; a narrower model leaves tokens out."""
+    size = len(byte_level())
+    padded = token_table(byte_level(), size + 5)
+    assert padded.pieces[size:] == (b"",) * 5
+    assert not any(padded.is_text(i) for i in range(size, size + 5))
+    assert len(token_table(byte_level(), 10).pieces) == 10
+
+
+def test_token_beyond_the_model_is_an_error() -> None:
+    with pytest.raises(FusionError, match="beyond the model's vocabulary of 10"):
+        encode(byte_level(), token_table(byte_level(), 10), "zzz", bos=False, eos=False)
+
+
+def test_missing_role_is_named() -> None:
+    with pytest.raises(FusionError, match="no bos token"):
+        encode(byte_level(), token_table(byte_level()), "x", bos=True, eos=False)
+
+
+def test_slow_tokenizer_is_refused_with_a_remedy() -> None:
+    class Slow:
+        name_or_path = "old/model"
+        is_fast = False
+
+    with pytest.raises(FusionError, match=r"old/model.*not fast") as caught:
+        token_table(Slow())
+    assert "tokenizer.json" in caught.value.remedy
+
+
+def test_text_that_tokens_do_not_cover_is_an_error() -> None:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE(vocab={"a": 0}, merges=[])))
+    with pytest.raises(FusionError, match="drops 'b'"):
+        encode(bare, token_table(bare), "ab", bos=False, eos=False)
+
+
+def test_half_a_surrogate_pair_is_an_error() -> None:
+    with pytest.raises(FusionError, match="lone surrogate at character 1"):
+        encode(byte_level(), token_table(byte_level()), "a\ud83d", bos=False, eos=False)
+
+
+def test_character_bytes_are_those_of_utf8() -> None:
+    text = "aé日😀"
+    assert character_bytes(text).tolist() == [0, 1, 3, 6, 10]
+    assert character_bytes(text)[-1] == len(text.encode())
+
+
+def test_real_sequences_of_two_families_are_reproduced(shared: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    texts = [row["text"] for row in json.loads((shared / "golden/align_REF_uni8k_to_bpe8k.json").read_text())]
+    for name in ("bpe8k", "uni8k"):
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(shared / "golden/toks" / name)
+        table = token_table(tokenizer)
+        for text in texts:
+            assert token_spans(tokenizer, table, text).ends[-1] == len(text.encode())
