@@ -107,7 +107,7 @@ def run_suite_command(
 
     Finished stages are reused; a run that was stopped goes on where it was.
     """
-    from harness.console import ConsoleObserver, show_finished
+    from harness.console import ConsoleObserver, show_finished, show_links
     from harness.experiment import Results, run_suite, sync_folder
 
     loaded = _loaded(suite, overrides, limit)
@@ -121,8 +121,7 @@ def run_suite_command(
     else:
         show_finished(finished)
     if loaded.suite.tracking.enabled:
-        links = sync_folder(finished.folder, place, loaded.suite.tracking)
-        click.echo(links, err=as_json)
+        show_links(sync_folder(finished.folder, place, loaded.suite.tracking), err=as_json)
 
 
 @main.command()
@@ -169,7 +168,9 @@ def prepare(suite: str, mirror: Path | None, overrides: Sequence[str], results: 
 
     loaded = _loaded(suite, overrides, None)
     with ConsoleObserver(quiet=False) as observer:
-        for line in prepare_suite(loaded, _settings(mirror, False, False), Results(results.resolve()), observer):
+        for line in prepare_suite(
+            loaded, _settings(mirror, False, False), Results(results.resolve()), observer
+        ):
             click.echo(line)
 
 
@@ -196,10 +197,11 @@ def report(run: str, results: Path) -> None:
 @_fails_clearly
 def sync(run: str, results: Path) -> None:
     """Send RUN to MLflow (again); what is already there is left alone."""
+    from harness.console import show_links
     from harness.experiment import Results, sync_folder
 
     place = Results(results.resolve())
-    click.echo(sync_folder(place.run_folder(run), place))
+    show_links(sync_folder(place.run_folder(run), place))
 
 
 @main.command()
@@ -247,12 +249,13 @@ def baseline_save(run: str, to: Path | None, results: Path) -> None:
 
 @main.command()
 @_json
+@_fails_clearly
 def suites(as_json: bool) -> None:
     """List the bundled suites."""
     from harness.suite import bundled_suites, load_suite
 
     rows = [
-        {"name": name, "path": str(path), "description": load_suite(path).suite.description.strip()}
+        {"name": name, "path": str(path), "description": load_suite(path).suite.description}
         for name, path in bundled_suites().items()
     ]
     if as_json:
@@ -277,7 +280,6 @@ def doctor(mirror: Path | None, results: Path, as_json: bool) -> None:
         click.echo(json.dumps([vars(f) for f in findings], indent=1))
     else:
         show_findings(findings)
-    sys.exit(0 if all(f.ok for f in findings) else 1)
 
 
 def _loaded(suite: str, overrides: Sequence[str], limit: int | None) -> Any:

@@ -1,7 +1,7 @@
 """A causal language model in two halves: hidden states, and the head applied to as many of them as fit.
 
-Holding logits for every position of a batch costs positions x vocabulary; the head on its own can be applied to
-a chunk of positions at a time (extraction) or inside a chunked loss (training).
+Holding logits for every position of a batch costs positions x vocabulary; the head on its own can be applied
+to a chunk of positions at a time (extraction) or inside a chunked loss (training).
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,8 @@ def split_model(model: Any) -> Decoder:
     config = model.config
     if model.get_output_embeddings() is None:
         raise FusionError(
-            f"{config.model_type} has no output embeddings", remedy="use a causal language model as source or target"
+            f"{config.model_type} has no output embeddings",
+            remedy="use a causal language model as source or target",
         )
     decoder = Decoder(
         model,
@@ -66,7 +67,7 @@ def _check(decoder: Decoder) -> None:
     whole = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
     halves = decoder.logits(decoder.hidden(ids, mask)).float()
     model.train(was_training)
-    if whole.shape != halves.shape or not torch.allclose(whole, halves, rtol=1e-2, atol=1e-2):
+    if whole.shape != halves.shape or not torch.allclose(whole, halves, rtol=1e-2, atol=1e-2, equal_nan=True):
         raise FusionError(
             f"the head of {model.config.model_type} is not a plain projection of the last hidden state",
             remedy="add what it does (scale, softcap, ...) to fusion/decoder.py, or use another model",

@@ -76,12 +76,12 @@ def _extract_batch(
     for row, index in enumerate(batch):
         length = len(encodings[index].input_ids)
         if length > 1:
-            out.put(index, _window_top_k(decoder, hidden[row, : length - 1], ids[row, 1:length], k, chunk, index))
+            out.put(
+                index, _window_top_k(decoder, hidden[row, : length - 1], ids[row, 1:length], k, chunk, index)
+            )
 
 
-def _window_top_k(
-    decoder: Decoder, hidden: Tensor, gold: Tensor, k: int, chunk: int, window: int
-) -> TopK:
+def _window_top_k(decoder: Decoder, hidden: Tensor, gold: Tensor, k: int, chunk: int, window: int) -> TopK:
     pieces = []
     for start in range(0, len(hidden), chunk):
         part = slice(start, start + chunk)

@@ -1,4 +1,4 @@
-"""Training the target (paper section 3.1, equation 5): HF Trainer does the loop, this module the data and the loss.
+"""Training the target (paper section 3.1, equation 5): HF Trainer has the loop, this module data and loss.
 
 Control and fused go through the same code and, with the same seed, the same batches in the same order; the
 control simply has no teacher.
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.modeling_outputs import CausalLMOutput
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import ModelOutput
 
 from fusion.decoder import split_model
 from fusion.errors import FusionError
-from fusion.objective import FusionLoss, SparseTeacher, fusion_loss
+from fusion.objective import SparseTeacher, fusion_loss
 
 IGNORED = -100
 
@@ -94,7 +94,7 @@ def _check_rows(windows: Sequence[NDArray[np.int32]], offsets: NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads a batch on the right. Labels are already shifted: labels[t] = input_ids[t + 1], none at the last."""
+    """Pads a batch on the right. Labels are shifted already: labels[t] = input_ids[t + 1], none at the last."""
 
     pad_id: int
 
@@ -105,7 +105,7 @@ class Collator:
         labels = _padded([f["input_ids"][1:] for f in features], length, IGNORED, np.int64)
         batch = {"input_ids": ids, "attention_mask": mask, "labels": labels, "shift_labels": labels}
         if "teacher_ids" in features[0]:
-            fills = {"ids": (-1, np.int64), "probabilities": (0, np.float32)}
+            fills: dict[str, tuple[float, Any]] = {"ids": (-1, np.int64), "probabilities": (0, np.float32)}
             fills |= {"leftover": (0, np.float32), "kept": (0, np.bool_)}
             for name, (fill, kind) in fills.items():
                 rows = [f[f"teacher_{name}"] for f in features]
@@ -120,11 +120,20 @@ def _padded(arrays: Sequence[NDArray[Any]], length: int, fill: float, kind: Any)
     return torch.from_numpy(out)
 
 
+@dataclass
+class FusionOutput(ModelOutput):  # type: ignore[misc]
+    """What forward returns in training: the mixed loss and its two parts, scalars in nats."""
+
+    loss: Tensor | None = None
+    causal_lm: Tensor | None = None
+    fusion: Tensor | None = None
+
+
 def attach_objective(model: Any, objective: Objective) -> None:
     """Make the model's forward return the fusion loss.
 
-    The loss is computed inside forward, not around it, so that the wrappers of DDP, FSDP and DeepSpeed see every
-    use of the parameters. In evaluation mode it is the causal LM loss alone: an evaluation loss that mixes in
+    The loss is computed inside forward, not around it, so that the wrappers of DDP, FSDP and DeepSpeed see
+    every use of the parameters. In evaluation mode it is the causal LM loss alone: an evaluation loss that mixes in
     the teacher cannot be compared between control and fused.
     """
     decoder = split_model(model)
@@ -136,7 +145,7 @@ def attach_objective(model: Any, objective: Objective) -> None:
         labels: Tensor | None = None,  # noqa: ARG001  (the Trainer looks for the name)
         num_items_in_batch: Tensor | None = None,
         **teacher: Tensor,
-    ) -> CausalLMOutput:
+    ) -> FusionOutput:
         hidden = decoder.hidden(input_ids, attention_mask)
         parts = fusion_loss(
             hidden.flatten(0, 1),
@@ -151,9 +160,7 @@ def attach_objective(model: Any, objective: Objective) -> None:
             chunk=objective.chunk,
             denominator=num_items_in_batch,
         )
-        output = CausalLMOutput(loss=parts.total)
-        output["parts"] = parts
-        return output
+        return FusionOutput(parts.total, parts.causal_lm.detach(), parts.fusion.detach())
 
     model.forward = forward
 
@@ -184,23 +191,20 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        output = model(**inputs, num_items_in_batch=num_items_in_batch)
-        parts: FusionLoss = output.pop("parts")
-        loss = output["loss"]
+        output: FusionOutput = model(**inputs, num_items_in_batch=num_items_in_batch)
+        loss = output.loss
+        assert loss is not None and output.causal_lm is not None and output.fusion is not None
         if not torch.isfinite(loss):
             raise FusionError(
                 f"the training loss became {float(loss)} at step {self.state.global_step + 1}",
                 remedy="lower training.learning_rate, set training.max_grad_norm, or train in float32",
             )
         if model.training:
-            self._remember(parts)
+            self._parts["causal_lm_loss"].append(float(output.causal_lm))
+            self._parts["fusion_loss"].append(float(output.fusion))
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
         return (loss, output) if return_outputs else loss
-
-    def _remember(self, parts: FusionLoss) -> None:
-        self._parts["causal_lm_loss"].append(float(parts.causal_lm.detach()))
-        self._parts["fusion_loss"].append(float(parts.fusion.detach()))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:

@@ -1,10 +1,12 @@
 """What a person sees in the terminal: progress, the table at the end, plan and doctor."""
 
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from harness.doctor import Finding
     from harness.experiment import Finished
     from harness.planning import Plan
+    from harness.tracking import TrackingLinks
 
 _FACTS = ("documents", "windows", "tokens", "bits_per_byte", "mapped_percent", "items")  # worth a line
 
@@ -51,7 +54,7 @@ class ConsoleObserver:
         self._started = time.monotonic()
         self._task = self._bar.add_task(f"[{index + 1}/{total}] {stage.name}", total=None)
 
-    def progress(self, stage: Stage, what: str, done: int, total: int) -> None:  # noqa: ARG002
+    def progress(self, stage: Stage, what: str, done: int, total: int) -> None:
         if self._task is not None:
             self._bar.update(self._task, description=f"{stage.name}: {what}", completed=done, total=total)
 
@@ -60,7 +63,7 @@ class ConsoleObserver:
         how = "reused" if outcome.reused else f"{time.monotonic() - self._started:.1f} s"
         facts = ", ".join(_fact(k, outcome.entry.facts[k]) for k in _FACTS if k in outcome.entry.facts)
         mark = "[dim]=[/dim]" if outcome.reused else "[green]✓[/green]"
-        self.console.print(f"{mark} {stage.name:<38} {how:>9}  [dim]{facts}[/dim]")
+        self.console.print(f"{mark} {stage.name:<34} {how:>9}  [dim]{facts}[/dim]", soft_wrap=True)
 
     def _drop_task(self) -> None:
         if self._task is not None:
@@ -92,11 +95,22 @@ def show_record(record: RunRecord) -> None:
         console.print(f"[yellow]note:[/yellow] {note}")
 
 
+def show_links(links: "TrackingLinks", *, err: bool = False) -> None:
+    """Where MLflow shows the run, and the command that serves it."""
+    lines = [f"MLflow: {links.view}"]
+    if links.command:
+        lines.append(f"        (serve it with: {links.command})")
+    print("\n".join(lines), file=sys.stderr if err else sys.stdout)
+
+
 def show_plan(plan: "Plan") -> None:
     """Stages with what is there and what the rest costs."""
-    table = Table(title=f"{plan.suite}: {plan.present} of {len(plan.stages)} stages are there", title_justify="left")
+    table = Table(
+        title=f"{plan.suite}: {plan.present} of {len(plan.stages)} stages are there", title_justify="left"
+    )
     for name in ("stage", "state", "tokens", "TFLOP", "disk MB", "memory GB", "minutes"):
-        table.add_column(name, justify="left" if name in ("stage", "state") else "right")
+        text = name in ("stage", "state")
+        table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=not text)
     for stage in plan.stages:
         table.add_row(*stage.cells())
     table.add_section()

@@ -19,6 +19,7 @@ from harness.suite import LoadedSuite, TrackingSpec, resolved
 
 if TYPE_CHECKING:
     from harness.regression import RegressionVerdict
+    from harness.tracking import TrackingLinks
 
 RUN_FILE = "run.json"
 
@@ -46,7 +47,9 @@ class Results:
         known = sorted(p.parent.name for p in self.runs.glob(f"*/{RUN_FILE}"))
         raise InputError(
             f"no run {run!r} in {self.runs}{nearest(run, known)}",
-            remedy=f"known runs: {', '.join(known)}" if known else "run a suite first: fusegauge run-suite micro",
+            remedy=f"known runs: {', '.join(known)}"
+            if known
+            else "run a suite first: fusegauge run-suite micro",
         )
 
 
@@ -119,18 +122,20 @@ def read_run(folder: Path) -> RunRecord:
     try:
         return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise IncompleteError(f"{folder} has no {RUN_FILE}", remedy="finish the run: fusegauge run-suite ...") from error
+        raise IncompleteError(
+            f"{folder} has no {RUN_FILE}", remedy="finish the run: fusegauge run-suite ..."
+        ) from error
     except ValueError as error:
         raise InputError(f"{path} is not a run record of this version: {error}") from error
 
 
-def sync_folder(folder: Path, results: Results, tracking: TrackingSpec | None = None) -> str:
-    """Send a run to MLflow; the lines to print. Raises TrackingError when the server cannot be reached."""
+def sync_folder(folder: Path, results: Results, tracking: TrackingSpec | None = None) -> "TrackingLinks":
+    """Send a run to MLflow; where to see it. Raises TrackingError when the server cannot be reached."""
     from harness.tracking import sync_run
 
     if tracking is None:
         tracking = TrackingSpec.model_validate(read_run(folder).suite["tracking"])
-    return sync_run(folder, tracking, results=results.root).text()
+    return sync_run(folder, tracking, results=results.root)
 
 
 def check_run(folder: Path, baseline: Path, tolerance: float | None) -> "RegressionVerdict":

@@ -1,143 +1,26 @@
-"""The bodies of the stages from corpus to checkpoint: read the inputs' files, call `fusion`, write files."""
+"""The bodies of the stages from distributions to checkpoint: read files, call `fusion`, write files."""
 
-import json
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.inputs import Folder, WindowText, encode_windows, model_facts, read_windows, token_table_of
 from harness.stages import Context
-from harness.store import Draft, sha256_file
-from harness.suite import CorpusSpec, FusionSpec, ModelSpec
+from harness.store import Draft
+from harness.suite import FusionSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fusion.distributions import Distributions
+    from fusion.functions import Fused
+    from fusion.projection import Projected
+    from fusion.tokens import Encoding, TokenTable
+    from fusion.training import TeacherRows
+    from fusion.vocabulary import VocabularyMap
     from harness.pipeline import Participant
-
-Folder = Callable[[Context], Path]
-
-
-def model_fingerprint(folder: Path) -> str:
-    """Over weights, configuration and tokenizer: everything that decides what a local model says."""
-    names = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".model", ".txt"))
-    return _hash_files(names)
-
-
-def _hash_files(paths: Sequence[Path]) -> str:
-    import hashlib
-
-    lines = [f"{p.name} {sha256_file(p)}" for p in paths if p.is_file()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def corpus_fingerprint(spec: CorpusSpec, folder: Path, mirror: Path | None) -> str:
-    """What the corpus will be made of, without reading all of it where that is avoidable."""
-    from harness.corpus import content_fingerprint
-
-    return content_fingerprint(spec, folder, mirror=mirror)
-
-
-def acquire(draft: Draft, context: Context, *, spec: ModelSpec, folder: Path, offline: bool) -> None:
-    """Fetch or make a model that is not a local folder."""
-    from harness.acquire import acquire_model
-
-    context.report(f"getting {spec.name}", 0, 1)
-    acquire_model(spec, folder, draft.folder / "model", offline=offline)
-    draft.facts |= _model_facts(draft.folder / "model")
-
-
-def use_in_place(draft: Draft, context: Context, *, local: Path) -> None:  # noqa: ARG001
-    """A local model is not copied; the stage only counts and names it."""
-    draft.facts |= _model_facts(local)
-
-
-def _model_facts(folder: Path) -> dict[str, Any]:
-    from fusion.models import count_parameters, weights_fingerprint
-
-    return {"fingerprint": weights_fingerprint(folder), "parameters": count_parameters(folder)}
-
-
-def write_corpus(
-    draft: Draft, context: Context, *, spec: CorpusSpec, folder: Path, mirror: Path | None, offline: bool
-) -> None:
-    """Documents and the part each belongs to."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from harness.corpus import load_documents
-
-    context.report("reading documents", 0, 1)
-    documents = load_documents(spec, folder, mirror=mirror, offline=offline)
-    table = pa.table({"text": list(documents.texts), "part": list(documents.parts)})
-    pq.write_table(table, draft.folder / "documents.parquet")
-    draft.facts |= {
-        "documents": len(documents.texts),
-        "bytes": sum(len(t.encode()) for t in documents.texts),
-    }
-
-
-def write_windows(
-    draft: Draft,
-    context: Context,
-    *,
-    tokenizers: Mapping[str, Folder],
-    block_size: int,
-    evaluation_fraction: float,
-    seed: int,
-) -> None:
-    """Cut every document into windows that fit every tokenizer; some documents are held out for eval_loss."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from fusion.models import load_tokenizer
-    from fusion.windows import cut_windows
-
-    documents = pq.read_table(context.folder("corpus") / "documents.parquet").to_pydict()
-    texts = documents["text"]
-    loaded = [load_tokenizer(folder(context)) for folder in tokenizers.values()]
-    context.report("cutting windows", 0, len(texts))
-    windows = cut_windows(texts, loaded, block_size)
-    held_out = _held_out(len(texts), evaluation_fraction, seed)
-    table = pa.table(
-        {
-            "document": [w.document for w in windows],
-            "part": [documents["part"][w.document] for w in windows],
-            "text": [texts[w.document][w.start : w.stop] for w in windows],
-            "last": [w.last for w in windows],
-            "held_out": [w.document in held_out for w in windows],
-        }
-    )
-    pq.write_table(table, draft.folder / "windows.parquet")
-    draft.facts |= {"windows": len(windows), "held_out": sum(w.document in held_out for w in windows)}
-
-
-def _held_out(documents: int, fraction: float, seed: int) -> set[int]:
-    order = np.random.default_rng(seed).permutation(documents)
-    return set(order[: round(documents * fraction)].tolist())
-
-
-@dataclass(frozen=True)
-class WindowText:
-    """One window as text: `last` says whether its document ends here."""
-
-    document: int
-    part: str
-    text: str
-    last: bool
-
-
-def read_windows(context: Context, *, held_out: bool = False) -> list[WindowText]:
-    """The training windows, or the held-out ones, in order."""
-    import pyarrow.parquet as pq
-
-    rows = pq.read_table(context.folder("windows") / "windows.parquet").to_pylist()
-    return [
-        WindowText(r["document"], r["part"], r["text"], r["last"]) for r in rows if r["held_out"] == held_out
-    ]
 
 
 def extract_distributions(
@@ -156,11 +39,13 @@ def extract_distributions(
     from fusion.models import load_model
 
     folder = model(context)
-    encodings = encode_windows(folder, read_windows(context), bos)
-    network = load_model(folder, dtype=spec.dtype, device=device)
+    windows = read_windows(context)
+    encodings = encode_windows(folder, windows, bos)
+    network = load_model(folder, dtype=spec.dtype, device=_device(device))
     distributions = extract(
         network,
         encodings,
+        [w.last for w in windows],
         k=spec.top_k,
         batch_tokens=spec.extraction_batch_tokens,
         folder=draft.folder / "distributions",
@@ -173,24 +58,6 @@ def extract_distributions(
         "cross_entropy": float(nll.sum() / max(scored_tokens.sum(), 1)),
         "top_k_mass": float(1 - np.asarray(distributions.leftover, np.float64).mean()),
     }
-
-
-def encode_windows(folder: Path, windows: Sequence[WindowText], bos: bool | None) -> "list[Encoding]":
-    """Every window as this model reads it: bos where it wants one, eos where the document ends."""
-    from fusion.models import load_tokenizer, vocabulary_size
-    from fusion.tokens import encode, token_table, wants_bos
-
-    tokenizer = load_tokenizer(folder)
-    table = token_table(tokenizer, vocabulary_size(folder))
-    with_bos = wants_bos(tokenizer) if bos is None else bos
-    return [encode(tokenizer, table, w.text, bos=with_bos, eos=w.last) for w in windows]
-
-
-def token_table_of(folder: Path) -> "TokenTable":
-    from fusion.models import load_tokenizer, vocabulary_size
-    from fusion.tokens import token_table
-
-    return token_table(load_tokenizer(folder), vocabulary_size(folder))
 
 
 def map_vocabulary(
@@ -226,16 +93,194 @@ def _read_distributions(context: Context, name: str) -> "Distributions":
 def align(
     draft: Draft, context: Context, *, source: "Participant", target: "Participant", alignment: str
 ) -> None:
-    """For each row of the target the source's row that has read the same text, or -1."""
-    theirs, ours = _read_distributions(context, source.name), _read_distributions(context, target.name)
+    """For each row of the target the source's row that speaks of the same place, or -1."""
+    ours, theirs = _read_distributions(context, target.name), _read_distributions(context, source.name)
     vocabulary = _read_map(context.folder(f"vocabulary:{source.name}"))
     tables = token_table_of(target.folder(context)), token_table_of(source.folder(context))
-    rows = np.concatenate(
-        [
-            _align_window(ours, theirs, w, alignment, tables, vocabulary) + theirs.windows[w]
-            for w in range(len(ours.windows) - 1)
-        ]
-        or [np.empty(0, np.int64)]
-    )
+    pieces, count = [], len(ours.closed)
+    for window in range(count):
+        rows = _align_window(ours.encoding(window), theirs.encoding(window), alignment, tables, vocabulary)
+        pieces.append(np.where(rows >= 0, rows + theirs.windows[window], -1))
+        context.report(f"{source.name} to {target.name}", window + 1, count)
+    rows = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
     np.save(draft.folder / "rows.npy", rows)
-    draft.facts |= {"coverage": _coverage(rows, theirs, vocabulary, ours.windows, read_windows(context))}
+    draft.facts["coverage"] = _coverage(
+        rows, ours, theirs, vocabulary, [w.part for w in read_windows(context)]
+    )
+
+
+def _align_window(
+    ours: "Encoding",
+    theirs: "Encoding",
+    alignment: str,
+    tables: "tuple[TokenTable, TokenTable]",
+    vocabulary: "VocabularyMap",
+) -> "NDArray[Any]":
+    from fusion.alignment import align_em, align_end_byte, align_mined
+
+    if alignment == "end_byte":
+        return align_end_byte(ours.ends[:-1], theirs.ends[:-1])
+    if alignment == "em":
+        return align_em(ours.input_ids, theirs.input_ids, *tables)
+    return align_mined(ours.input_ids, theirs.input_ids, *tables, vocabulary)
+
+
+def _coverage(
+    rows: "NDArray[Any]",
+    ours: "Distributions",
+    theirs: "Distributions",
+    vocabulary: "VocabularyMap",
+    parts: Sequence[str],
+) -> dict[str, float]:
+    """Percent of the target's rows that keep a teacher (in all and by corpus part), and of its mass that is
+    kept on those rows after top-k and vocabulary map."""
+    projected = _project(rows, theirs, vocabulary)
+    kept = projected.kept
+    mass = 1.0 - projected.leftover[kept].astype(np.float64)
+    part_of_row = np.repeat(np.array(parts), np.diff(ours.windows))
+    by_part = {f"positions.{p}": 100 * float(kept[part_of_row == p].mean()) for p in sorted(set(parts))}
+    return {
+        "positions": 100 * float(kept.mean()) if len(kept) else 0.0,
+        "mass": 100 * float(mass.mean()) if len(mass) else 0.0,
+        **by_part,
+    }
+
+
+def _project(rows: "NDArray[Any]", theirs: "Distributions", vocabulary: "VocabularyMap") -> "Projected":
+    from fusion.projection import project
+
+    return project(theirs.ids, theirs.logprobs, theirs.leftover, rows, vocabulary)
+
+
+def fuse(draft: Draft, context: Context, *, spec: FusionSpec, target: str, sources: Sequence[str]) -> None:
+    """One distribution per row of the target, and which model taught how much of it."""
+    from fusion.functions import avgce, mince
+    from fusion.vocabulary import VocabularyMap
+
+    ours = _read_distributions(context, target)
+    own_rows = np.arange(len(ours.gold_logprob))
+    windows = read_windows(context)
+    models, qualities, names = [], [], []
+    if spec.include_target:
+        identity = VocabularyMap.identity(int(ours.ids.max(initial=0)) + 1)
+        models.append(_project(own_rows, ours, identity))
+        qualities.append(_quality(ours, ours, own_rows, windows, spec))
+        names.append(target)
+    for number, source in enumerate(sources):
+        context.report(f"projecting {source}", number, len(sources))
+        theirs = _read_distributions(context, source)
+        rows = np.load(context.folder(f"alignment:{source}") / "rows.npy")
+        models.append(_project(rows, theirs, _read_map(context.folder(f"vocabulary:{source}"))))
+        qualities.append(_quality(theirs, ours, rows, windows, spec))
+        names.append(source)
+    fused = (mince if spec.function == "mince" else avgce)(models, np.stack(qualities))
+    _write_teacher(draft.folder, ours.windows, fused)
+    draft.facts |= _attribution(fused, names, ours, windows)
+
+
+def _quality(
+    model: "Distributions",
+    ours: "Distributions",
+    rows: "NDArray[Any]",
+    windows: Sequence[WindowText],
+    spec: FusionSpec,
+) -> "NDArray[np.float64]":
+    """How well one model predicts the text around each row of the target, [R]; lower is better."""
+    from fusion.distributions import window_nll
+    from fusion.functions import group_quality, spread, token_quality
+
+    if spec.granularity == "token":
+        return token_quality(model, rows, spec.quality)
+    by_document = np.unique([w.document for w in windows], return_inverse=True)[1]
+    groups = by_document if spec.granularity == "document" else np.arange(len(windows))
+    quality = group_quality(window_nll(model), groups, spec.quality)
+    return spread(quality, np.repeat(groups, np.diff(ours.windows)))
+
+
+def _write_teacher(folder: Path, offsets: "NDArray[Any]", fused: "Fused") -> None:
+    rows = fused.distribution
+    arrays: dict[str, NDArray[Any]] = {
+        "offsets": offsets,
+        "ids": rows.ids,
+        "probabilities": rows.probabilities,
+        "leftover": rows.leftover,
+        "kept": rows.kept,
+        "winner": fused.winner,
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+def _attribution(
+    fused: "Fused", names: Sequence[str], ours: "Distributions", windows: Sequence[WindowText]
+) -> dict[str, Any]:
+    """Percent of the taught rows by model, in all and by corpus part."""
+    parts = np.repeat(np.array([w.part for w in windows]), np.diff(ours.windows))
+    kept = fused.winner >= 0
+    by_part = {
+        part: {
+            n: 100 * float((fused.winner[kept & (parts == part)] == i).mean()) for i, n in enumerate(names)
+        }
+        for part in sorted(set(parts.tolist()))
+        if (kept & (parts == part)).any()
+    }
+    return {
+        "attribution": {n: 100 * float(s) for n, s in zip(names, fused.share, strict=True)},
+        "attribution_by_part": by_part,
+        "taught_percent": 100 * float(kept.mean()) if len(kept) else 0.0,
+    }
+
+
+def _read_teacher(folder: Path) -> "TeacherRows":
+    from fusion.training import TeacherRows
+
+    names = ("offsets", "ids", "probabilities", "leftover", "kept")
+    return TeacherRows(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+
+
+def train_target(
+    draft: Draft,
+    context: Context,
+    *,
+    target: Folder,
+    bos: bool | None,
+    objective: Mapping[str, Any],
+    training: Mapping[str, Any],
+    seed: int,
+    device: str,
+) -> None:
+    """Train the target: with the fused distributions if they are an input, else as the CLM control."""
+    from fusion.models import load_model, load_tokenizer, save_model
+    from fusion.training import Objective, train
+
+    folder = target(context)
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder, dtype="float32", device=_device(device))
+    teacher = _read_teacher(context.folder("fusion")) if "fusion" in context.inputs else None
+    result = train(
+        model,
+        _token_ids(folder, read_windows(context), bos),
+        teacher,
+        Objective(**objective),
+        arguments=training,
+        folder=draft.scratch,
+        pad_id=tokenizer.pad_token_id or 0,
+        seed=seed,
+        evaluation=_token_ids(folder, read_windows(context, held_out=True), bos),
+        report=lambda done, total: context.report("steps", done, total),
+    )
+    save_model(model, tokenizer, draft.folder / "model")
+    draft.facts |= {"tokens": result.tokens, "steps": result.steps, "points": list(result.points)}
+    draft.facts |= model_facts(draft.folder / "model")
+
+
+def _token_ids(folder: Path, windows: Sequence[WindowText], bos: bool | None) -> "list[NDArray[np.int32]]":
+    return [e.input_ids for e in encode_windows(folder, windows, bos)]
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"

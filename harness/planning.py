@@ -1,15 +1,19 @@
 """`plan` and `prepare`: what a suite needs before its stages run, and what they will cost."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.experiment import Results, checked_pipeline
 from harness.pipeline import Pipeline, Settings
 from harness.runner import Observer, run_stages
+from harness.stages import Stage
 from harness.store import Store
 from harness.suite import LoadedSuite
+
+if TYPE_CHECKING:
+    from harness.costs import StageCost
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class PlannedStage:
     def cells(self) -> list[str]:
         if self.present:
             return [self.name, "there", "", "", "", "", ""]
-        return [self.name, "to do", *_numbers(self.tokens, self.flops, self.disk_bytes, self.memory_bytes, self.seconds)]
+        numbers = _numbers(self.tokens, self.flops, self.disk_bytes, self.memory_bytes, self.seconds)
+        return [self.name, "to do", *numbers]
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,9 @@ class Plan:
     def total_cells(self) -> list[str]:
         todo = [s for s in self.stages if not s.present]
         peak = max((s.memory_bytes for s in todo), default=0)
-        sums = [sum(getattr(s, name) for s in todo) for name in ("tokens", "flops", "disk_bytes")]
-        return ["total", f"{len(todo)} to do", *_numbers(*sums, peak, sum(s.seconds for s in todo))]
+        tokens, flops = sum(s.tokens for s in todo), sum(s.flops for s in todo)
+        numbers = _numbers(tokens, flops, sum(s.disk_bytes for s in todo), peak, sum(s.seconds for s in todo))
+        return ["total", f"{len(todo)} to do", *numbers]
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -64,13 +70,68 @@ def _numbers(tokens: float, flops: float, disk: float, memory: float, seconds: f
 
 
 def make_plan(loaded: LoadedSuite, settings: Settings, results: Results) -> Plan:
-    """Stages with what is there, and estimates of the rest from a short probe of this machine's speed."""
+    """Stages with what is there, and estimates of the rest from a short probe of this machine's speed.
+
+    A model whose size is not known before it is fetched is left out of the sums, and named.
+    """
     from harness.costs import ASSUMPTIONS, estimate, matmul_speed
 
     pipeline = checked_pipeline(loaded, settings)
     store = results.store
-    costs = estimate(loaded, parameters(pipeline, store), corpus_bytes(loaded, pipeline, store), matmul_speed())
-    stages = tuple(
-        PlannedStage(s.name, s.key, store.has(s.name, s.key), **costs.get(s.name, {})) for s in pipeline.stages
-    )
-    return Plan(loaded.suite.name, stages, ASSUMPTIONS)
+    known = _parameters(loaded, pipeline, store)
+    size = _corpus_bytes(loaded, settings, pipeline, store)
+    speed = matmul_speed(loaded.suite.scoring.device)
+    costs = estimate(loaded, known, size, speed)
+    stages = tuple(_planned(s, store.has(s.name, s.key), costs.get(s.name)) for s in pipeline.stages)
+    models = (loaded.suite.target, *loaded.suite.sources)
+    unknown = [m.name for m in models if m.name not in known]
+    missing = f"; not counted before `prepare`: {', '.join(unknown)}" if unknown else ""
+    return Plan(loaded.suite.name, stages, f"Estimated at {speed / 1e9:.0f} GFLOP/s: {ASSUMPTIONS}{missing}.")
+
+
+def _planned(stage: Stage, present: bool, cost: "StageCost | None") -> PlannedStage:
+    planned = PlannedStage(stage.name, stage.key, present)
+    return replace(planned, **cost) if cost else planned
+
+
+def _parameters(loaded: LoadedSuite, pipeline: Pipeline, store: Store) -> dict[str, int]:
+    """Sizes of the models that are here already."""
+    from fusion.models import count_parameters
+
+    named = {m.name for m in (loaded.suite.target, *loaded.suite.sources)}
+    known = {}
+    for model in pipeline.participants:
+        if model.name in named and model.local:
+            known[model.name] = count_parameters(model.local)
+        elif model.name in named and store.has(model.stage.name, model.stage.key):
+            known[model.name] = store.open(model.stage.name, model.stage.key).facts["parameters"]
+    return known
+
+
+def _corpus_bytes(loaded: LoadedSuite, settings: Settings, pipeline: Pipeline, store: Store) -> int:
+    corpus = next(s for s in pipeline.stages if s.name == "corpus")
+    if store.has(corpus.name, corpus.key):
+        return int(store.open(corpus.name, corpus.key).facts["bytes"])
+    spec = loaded.suite.corpus
+    if spec.kind == "hub" and spec.max_bytes:
+        return spec.max_bytes
+    from harness.corpus import load_documents
+
+    documents = load_documents(spec, loaded.folder, mirror=settings.mirror, offline=settings.offline)
+    return sum(len(text.encode()) for text in documents.texts)
+
+
+def prepare_suite(
+    loaded: LoadedSuite, settings: Settings, results: Results, observer: Observer
+) -> Iterator[str]:
+    """Fetch models, corpus and benchmark data into the store and the hub's cache; says what is there."""
+    from harness.acquire import prepare_datasets
+
+    prepare_datasets(loaded.suite, mirror=settings.mirror, offline=settings.offline)
+    yield "benchmark data: all there"
+    pipeline = checked_pipeline(loaded, settings)
+    names = [s.name for s in pipeline.stages if s.name.startswith("model:") or s.name == "corpus"]
+    outcomes = run_stages(pipeline.only(names), results.store, observer)
+    size = sum(o.entry.bytes for o in outcomes.values()) / 1e6
+    yield f"models and corpus: {size:,.0f} MB in {results.store.root}"
+    yield "now `fusegauge run-suite` works with --offline (and the same --mirror, --set and --results)"

@@ -64,12 +64,16 @@ def collect_items(
     """The items of every benchmark and model, from the scoring stages."""
     names = [b.name for group in loaded.suite.benchmarks.values() for b in group]
     return {
-        name: {p.name: read_items(_items_path(pipeline, outcomes, p.name, name)) for p in pipeline.participants}
+        name: {
+            p.name: read_items(_items_path(pipeline, outcomes, p.name, name)) for p in pipeline.participants
+        }
         for name in names
     }
 
 
-def copy_items(run_dir: Path, loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome]) -> None:
+def copy_items(
+    run_dir: Path, loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome]
+) -> None:
     """`items/<benchmark>/<model>.parquet` in the run folder."""
     for model, benchmark in pipeline.scoring:
         place = run_dir / "items" / benchmark / f"{model}.parquet"
