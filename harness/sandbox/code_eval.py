@@ -1,0 +1,77 @@
+"""The metric `code_eval` of the `evaluate` library, over this room's executor.
+
+Tasks ask for it by name (`evaluate.load("code_eval")`); the reference implementation is downloaded and runs
+programs inside the scorer's own process tree. Calls and answers have its shape.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from math import comb
+from typing import Any
+
+from harness.errors import InputError
+from harness.sandbox.executor import Limits, Outcome, run_programs
+
+Results = dict[int, list[tuple[int, dict[str, Any]]]]
+
+
+def pass_at_k(n: int, passed: int, k: int) -> float:
+    """Unbiased chance that one of k of n samples passes: 1 - C(n - passed, k) / C(n, k).
+
+    Source: Chen et al. 2021, "Evaluating large language models trained on code", equation 1.
+
+    Raises:
+        InputError: k > n, where no unbiased estimate exists.
+    """
+    if not 1 <= k <= n:
+        raise InputError(
+            f"pass@{k} cannot be estimated from {n} samples per problem",
+            remedy=f"draw at least {k} samples (the task's `repeats`) or ask for a smaller k",
+        )
+    return 1.0 - comb(n - passed, k) / comb(n, k)
+
+
+class CodeEval:
+    """Stand-in for `evaluate.load("code_eval")`."""
+
+    name = "code_eval"
+
+    def compute(
+        self,
+        *,
+        references: Sequence[str],
+        predictions: Sequence[Sequence[str]],
+        k: Sequence[int] = (1, 10, 100),
+        num_workers: int | None = None,  # noqa: ARG002 - as many as there are cores
+        timeout: float = 3.0,
+    ) -> tuple[dict[str, float], Results]:
+        """Run every prediction followed by its problem's tests.
+
+        Args:
+            references: test program per problem.
+            predictions: candidate programs per problem.
+            k: for which k to estimate pass@k.
+            timeout: wall-clock seconds per program.
+
+        Returns:
+            ({"pass@k": mean over problems}, {problem: [(candidate, {"passed": .., "result": ..})]}).
+        """
+        limits = replace(Limits(), seconds=timeout, cpu_seconds=int(timeout) + 1)
+        programs = [f"{p}\n{test}" for test, ps in zip(references, predictions, strict=True) for p in ps]
+        outcomes = run_programs(programs, limits=limits)
+        ends = [0, *accumulate(len(ps) for ps in predictions)]
+        problems = [outcomes[a:b] for a, b in pairwise(ends)]
+        return _estimates(problems, k), {i: _rows(i, problem) for i, problem in enumerate(problems)}
+
+
+def _estimates(problems: Sequence[Sequence[Outcome]], ks: Sequence[int]) -> dict[str, float]:
+    counts = [(len(problem), sum(outcome.passed for outcome in problem)) for problem in problems]
+    return {f"pass@{k}": sum(pass_at_k(n, c, k) for n, c in counts) / max(1, len(counts)) for k in ks}
+
+
+def _rows(problem: int, outcomes: Sequence[Outcome]) -> list[tuple[int, dict[str, Any]]]:
+    return [
+        (i, {"task_id": problem, "passed": o.passed, "result": str(o.status), "completion_id": i})
+        for i, o in enumerate(outcomes)
+    ]

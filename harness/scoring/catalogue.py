@@ -1,0 +1,132 @@
+"""Which lm-eval tasks there are, where their YAML is, and which datasets they read.
+
+lm-eval's own index parses all of its 14,000 YAML files (11 s). A benchmark needs a handful, so the folders
+that declare the wanted names are found by text first, and only these are indexed. The full index is left for
+what spreads over folders: tags, and groups whose members live elsewhere.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.errors import nearest
+from harness.results import Record
+from harness.scoring.options import DatasetRef, ScoringOptions
+from harness.scoring.patching import hushed
+from harness.suite import BenchmarkSpec
+
+_NAME = rb"""["']?([^\s"'#\[\],]+)"""
+_DECLARATION = re.compile(rb"""^["']?(?:task|group|tag)["']?[ ]*:[ ]*""" + _NAME, re.MULTILINE)
+_TAGS = re.compile(rb"""^["']?tag["']?[ ]*:[ ]*\n((?:[ ]*-[ ].*\n?)+)""", re.MULTILINE)
+_TAG = re.compile(rb"-[ ]*" + _NAME)
+
+
+class Resolved(Record):
+    """Names that lm-eval knows, and a mistake for each it does not."""
+
+    known: tuple[str, ...]
+    mistakes: tuple[str, ...]
+
+
+def task_manager(names: Sequence[str], options: ScoringOptions) -> Any:
+    """An lm-eval TaskManager that knows `names` if any does; kept for the process."""
+    own = _manager((), options.task_folders)
+    missing = tuple(sorted(set(names) - set(own.all_tasks)))
+    if not missing:
+        return own
+    folders, unknown = _declaring_folders(missing)
+    small = _manager(folders, options.task_folders)
+    if all(_is_whole(small.task_index, name) for name in names if name not in unknown):
+        return small
+    return _manager(None, options.task_folders)
+
+
+def resolve(names: Sequence[str], options: ScoringOptions) -> Resolved:
+    """Which of `names` exist; the others with the nearest name that does."""
+    manager = task_manager(names, options)
+    unknown = [name for name in names if name not in manager.task_index]
+    candidates = {*manager.all_tasks, *_declarations()} if unknown else set()
+    return Resolved(
+        known=tuple(name for name in names if name not in unknown),
+        mistakes=tuple(f"unknown task {name!r}{nearest(name, sorted(candidates))}" for name in unknown),
+    )
+
+
+def datasets_of(benchmark: BenchmarkSpec, options: ScoringOptions) -> list[DatasetRef]:
+    """The hub datasets that a benchmark's tasks read, without reading them; unknown tasks give none.
+
+    Tasks whose items come from code or from local files have none.
+    """
+    index = task_manager(benchmark.tasks, options).task_index
+    configs = [config for name in benchmark.tasks for config in _configs(index, name, {})]
+    return list(dict.fromkeys(ref for config in configs if (ref := _dataset(config))))
+
+
+def _dataset(config: dict[str, Any]) -> DatasetRef | None:
+    from harness.scoring.mirror import is_local
+
+    path = config.get("dataset_path")
+    if config.get("custom_dataset") or not isinstance(path, str) or is_local(path):
+        return None
+    return DatasetRef(path, config.get("dataset_name"))
+
+
+def _configs(index: Any, name: str, overrides: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Configurations of the leaf tasks under a task, group or tag."""
+    entry = index.get(name)
+    if entry is None:
+        return
+    if entry.cfg is None:  # a tag
+        for child in sorted(entry.tags):
+            yield from _configs(index, child, overrides)
+    elif isinstance(children := entry.cfg.get("task"), list):
+        for child in children:
+            own = child if isinstance(child, dict) else {}
+            called = own.get("task") or own.get("group") if own else child
+            yield from _configs(index, str(called), {**overrides, **own})
+    else:
+        yield {**entry.cfg, **overrides}
+
+
+def _is_whole(index: Any, name: str) -> bool:
+    """Whether a name and all that it consists of are indexed."""
+    entry = index.get(name)
+    if entry is None or entry.cfg is None:
+        return False
+    children = entry.cfg.get("task")
+    if not isinstance(children, list):
+        return True
+    return all(isinstance(child, str) and _is_whole(index, child) for child in children)
+
+
+@lru_cache(maxsize=8)
+def _manager(folders: tuple[Path, ...] | None, own: tuple[Path, ...]) -> Any:
+    """A TaskManager over these lm-eval folders (None: all of them) and our own, which win."""
+    from lm_eval.tasks import TaskManager
+
+    paths = [*(folders or ()), *own]
+    with hushed():
+        return TaskManager(include_path=paths, include_defaults=folders is None)
+
+
+def _declaring_folders(names: Sequence[str]) -> tuple[tuple[Path, ...], set[str]]:
+    """lm-eval's folders whose YAML declares one of `names`, and the names that appear nowhere."""
+    places = _declarations()
+    folders = {folder for name in names for folder in places.get(name, ())}
+    # Later folders win in this index, earlier ones in the full one.
+    return tuple(sorted(folders, reverse=True)), {name for name in names if name not in places}
+
+
+@lru_cache(maxsize=1)
+def _declarations() -> dict[str, frozenset[Path]]:
+    import lm_eval.tasks
+
+    places: dict[str, set[Path]] = {}
+    for path in Path(lm_eval.tasks.__file__).parent.rglob("*.yaml"):
+        text = path.read_bytes()
+        tags = [tag for block in _TAGS.findall(text) for tag in _TAG.findall(block)]
+        for name in {*_DECLARATION.findall(text), *tags}:
+            places.setdefault(name.decode(), set()).add(path.parent)
+    return {name: frozenset(folders) for name, folders in places.items()}

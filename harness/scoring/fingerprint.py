@@ -1,0 +1,88 @@
+"""What a benchmark's items depend on besides the model, in one hash.
+
+A stage that is keyed by it is never served stale: changed data, task, template, few-shot, limit or seed give
+another hash. Where the data came from does not matter (mirror or hub), nor where the checkout lies.
+"""
+
+import functools
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.scoring.options import ScoringOptions
+from harness.scoring.tasks import effective_fewshot, executes_code, inspect_tasks
+from harness.suite import BenchmarkSpec
+
+_PLACES = frozenset({"config_source"})  # where a configuration was read from
+
+
+def task_fingerprint(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:
+    """Hash of tasks' configuration (functions by the source of their file), documents, few-shot and seed.
+
+    Not part of it: model, device, dtype and batch size, which do not change what is asked.
+
+    Raises:
+        InputError: unknown task, or a dataset that cannot be read.
+    """
+    tasks = inspect_tasks(benchmark, options)
+    parts = {
+        "lm_eval": version("lm_eval"),
+        "seed": options.seed,
+        "bits_per_byte": options.bits_per_byte,
+        "benchmark": benchmark.model_dump(mode="json", exclude={"name", "metrics", "tasks"}),
+        "tasks": {name: _task_parts(benchmark, task, options) for name, task in tasks.items()},
+    }
+    return _digest(parts)
+
+
+def _task_parts(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> dict[str, Any]:
+    fewshot = effective_fewshot(benchmark, task)
+    examples = getattr(getattr(task, "sampler", None), "df", None) or ()
+    return {
+        "config": described(asdict(task.config)),
+        "class": described(type(task)),
+        "fewshot": fewshot,
+        "execution": options.execution if executes_code(benchmark, task) else "",
+        "documents": documents_hash(islice(task.eval_docs, benchmark.limit)),
+        "examples": documents_hash(examples) if fewshot else "",
+    }
+
+
+def documents_hash(documents: Iterable[Any]) -> str:
+    digest = sha256()
+    for document in documents:
+        digest.update(json.dumps(document, default=str, sort_keys=True, ensure_ascii=False).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def described(value: Any) -> Any:
+    """A configuration as JSON, with code in the place of functions."""
+    if isinstance(value, Mapping):
+        return {str(k): described(v) for k, v in value.items() if k not in _PLACES}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [described(v) for v in value]
+    if isinstance(value, functools.partial):
+        return [described(value.func), described(value.args), described(value.keywords)]
+    return _code_of(value) if callable(value) else value
+
+
+def _code_of(function: Any) -> str:
+    """Name and the hash of the whole file that defines it: helpers in that file count too."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    try:
+        path = Path(inspect.getfile(inspect.unwrap(named)))
+        source = sha256(path.read_bytes()).hexdigest()
+    except (TypeError, OSError):  # built in, or made at run time
+        source = ""
+    return f"{named.__qualname__}:{source}"
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

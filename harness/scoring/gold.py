@@ -1,0 +1,121 @@
+"""The gold continuation of a document and its bits per byte.
+
+    bits per byte = -log p(gold | prompt) / (ln 2 * UTF-8 bytes of what was scored)
+
+What was scored is the continuation with its leading delimiter, and white space that ends the prompt: lm-eval
+moves that over to the continuation before it tokenises. Bytes do not depend on a tokenizer, so the number
+compares models that tokenise differently.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from harness.suite import BenchmarkSpec
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The true answer: `text` for people, `continuation` as it follows `context` in the prompt's format.
+
+    `loglikelihood` (nats) is known where the task itself scored this continuation.
+    """
+
+    text: str
+    context: str
+    continuation: str
+    loglikelihood: float | None = None
+
+
+def scored_bytes(gold: Gold) -> int:
+    moved = gold.context[len(gold.context.rstrip()) :]
+    return len((moved + gold.continuation).encode())
+
+
+def bits_per_byte(gold: Gold, loglikelihood: float | None) -> float | None:
+    """None where nothing was scored."""
+    size = scored_bytes(gold)
+    return None if loglikelihood is None or not size else -loglikelihood / (log(2) * size)
+
+
+def template_gold(task: Any, template: str, doc: Any, context: str) -> Gold:
+    """Gold rendered by a benchmark's own jinja template over the document."""
+    from lm_eval.utils import apply_template
+
+    text = str(apply_template(template, doc))
+    return Gold(text, context, delimited(task, context, text))
+
+
+def delimited(task: Any, context: str, text: str) -> str:
+    """`text` behind the task's delimiter, unless white space already stands between prompt and text."""
+    from lm_eval.api.utils import requires_delimiter
+
+    if not text:
+        return ""
+    return str(task.config.target_delimiter) + text if requires_delimiter(context, text) else text
+
+
+def target_gold(task: Any, benchmark: BenchmarkSpec, doc: Any, context: str) -> Gold:
+    """Gold of a task that generates: the benchmark's template, else the task's target (the first of several).
+
+    A task that executes code has its tests as target, and these are no continuation of the prompt.
+    """
+    if benchmark.gold is not None:
+        return template_gold(task, benchmark.gold, doc, context)
+    text = first_text(task.doc_to_target(doc))
+    if benchmark.executes_code or getattr(task, "UNSAFE_CODE", False):
+        return Gold(text, context, "")
+    if task.config.doc_to_choice is not None and text.isdigit():
+        text = str(task.doc_to_choice(doc)[int(text)])
+    return Gold(text, context, delimited(task, context, text))
+
+
+def choice_gold(task: Any, doc: Any, arguments: Sequence[Any], loglikelihoods: Sequence[float]) -> Gold:
+    """Gold of a multiple-choice document, from the requests that the task itself made."""
+    choices = [str(choice) for choice in task.doc_to_choice(doc)]
+    index = gold_index(task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc), choices)
+    if index is None:
+        return Gold("", str(arguments[0][0]), "")
+    context, continuation = arguments[index][:2]
+    return Gold(choices[index], str(context), str(continuation), float(loglikelihoods[index]))
+
+
+def gold_index(target: Any, choices: Sequence[str]) -> int | None:
+    """Which choice is right (the first, where several are); None where the label names no choice."""
+    if isinstance(target, list | tuple):
+        return next((i for one in target if (i := gold_index(one, choices)) is not None), None)
+    if isinstance(target, str):
+        return choices.index(target) if target in choices else None
+    return target if 0 <= int(target) < len(choices) else None
+
+
+def first_text(target: Any) -> str:
+    if isinstance(target, list | tuple):
+        return str(target[0]) if target else ""
+    return str(target)
+
+
+def score_continuations(lm: Any, golds: Sequence[Gold]) -> list[float | None]:
+    """Log-likelihood (nats) of each continuation; None where the tokenizer leaves nothing to score.
+
+    `f(` and `)` may be one token: then the prompt's tokens are all there is, and lm-eval would stop there.
+    """
+    from lm_eval.api.instance import Instance
+
+    scorable = [i for i, gold in enumerate(golds) if _has_tokens(lm, gold)]
+    pairs = [(golds[i].context, golds[i].continuation) for i in scorable]
+    requests = [Instance("loglikelihood", {}, pair, 0, ("gold", i, 1)) for i, pair in enumerate(pairs)]
+    answers = lm.loglikelihood(requests) if requests else []
+    found = {i: float(answer[0]) for i, answer in zip(scorable, answers, strict=True)}
+    return [found.get(i) for i in range(len(golds))]
+
+
+def _has_tokens(lm: Any, gold: Gold) -> bool:
+    if not gold.continuation:
+        return False
+    if gold.context:
+        tokens = lm._encode_pair(gold.context, gold.continuation)[1]
+    else:
+        tokens = lm.tok_encode(gold.continuation, add_special_tokens=False)
+    return bool(0 < len(tokens) <= lm.max_length)

@@ -1,0 +1,113 @@
+"""lm-eval's per-document samples -> items."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from numbers import Real
+from typing import Any
+
+from harness.errors import InputError, nearest
+from harness.results import Item
+from harness.scoring.gold import Gold, bits_per_byte, choice_gold, first_text, scored_bytes, target_gold
+from harness.suite import BenchmarkSpec
+
+PROMPT_CHARACTERS = 4000  # of the prompt's end, kept in the item
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One document with what one model made of it; `gold` may still lack its log-likelihood."""
+
+    task: str
+    doc: Any
+    prompt: str
+    gold: Gold
+    prediction: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+def answer_of(name: str, task: Any, benchmark: BenchmarkSpec, sample: Mapping[str, Any]) -> Answer:
+    """An lm-eval sample as an answer."""
+    doc, arguments = sample["doc"], sample["arguments"]
+    values = {metric: sample[metric] for metric in sample["metrics"]}
+    scores = {metric: float(value) for metric, value in values.items() if isinstance(value, Real)}
+    gold, prediction = _gold_and_prediction(task, benchmark, doc, arguments, sample)
+    return Answer(name, doc, str(arguments[0][0]), gold, prediction, scores)
+
+
+def _gold_and_prediction(
+    task: Any, benchmark: BenchmarkSpec, doc: Any, arguments: Sequence[Any], sample: Mapping[str, Any]
+) -> tuple[Gold, str]:
+    filtered = sample["filtered_resps"]
+    context = str(arguments[0][0])
+    match task.OUTPUT_TYPE:
+        case "multiple_choice":
+            loglikelihoods = [float(response[0]) for response in filtered]
+            choices = task.doc_to_choice(doc)
+            best = max(range(len(choices)), key=loglikelihoods.__getitem__)
+            gold, prediction = choice_gold(task, doc, arguments, loglikelihoods), str(choices[best])
+        case "loglikelihood":
+            target = str(arguments[0][1])
+            gold = Gold(target.strip(), context, target, float(filtered[0][0]))
+            prediction = target.strip() if filtered[0][1] else ""
+        case "loglikelihood_rolling":
+            return Gold("", "", context, float(filtered[0])), ""
+        case _:
+            return target_gold(task, benchmark, doc, context), first_text(filtered[0])
+    return (gold if benchmark.gold is None else target_gold(task, benchmark, doc, context)), prediction
+
+
+def items_of(answers: Sequence[Answer], loglikelihoods: Sequence[float | None]) -> list[Item]:
+    """Items in the order of `answers`; `loglikelihoods` (nats) of their gold continuations."""
+    ids = item_ids((answer.task, doc_hash(answer.doc)) for answer in answers)
+    return [_item(*row) for row in zip(ids, answers, loglikelihoods, strict=True)]
+
+
+def _item(item: str, answer: Answer, loglikelihood: float | None) -> Item:
+    bits = bits_per_byte(answer.gold, loglikelihood)
+    return Item(
+        item=item,
+        task=answer.task,
+        scores=dict(answer.scores),
+        prediction=answer.prediction,
+        gold=answer.gold.text,
+        prompt=answer.prompt[-PROMPT_CHARACTERS:],
+        bits_per_byte=bits,
+        gold_bytes=None if bits is None else scored_bytes(answer.gold),
+    )
+
+
+def item_ids(documents: Iterable[tuple[str, str]]) -> list[str]:
+    """Ids from task name and document hash; a document that occurs again gets "-2", "-3", ..."""
+    seen: Counter[str] = Counter()
+    ids = []
+    for task, digest in documents:
+        item = sha256(f"{task}\0{digest}".encode()).hexdigest()[:20]
+        seen[item] += 1
+        ids.append(item if seen[item] == 1 else f"{item}-{seen[item]}")
+    return ids
+
+
+def doc_hash(doc: Any) -> str:
+    """lm-eval's own `doc_hash`, also for documents that were not run."""
+    from lm_eval.utils import handle_non_serializable, hash_string
+
+    return str(hash_string(json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)))
+
+
+def require_metrics(benchmark: BenchmarkSpec, answers: Sequence[Answer]) -> None:
+    """Every metric that the benchmark names must have a number for every document.
+
+    Raises:
+        InputError: a metric that the task does not give, or gives only over all documents together.
+    """
+    for answer in answers:
+        for metric in benchmark.metrics:
+            if metric not in answer.scores:
+                raise InputError(
+                    f"benchmark {benchmark.name}: task {answer.task} gives no per-document {metric!r}, only "
+                    f"{', '.join(answer.scores) or 'none'}{nearest(metric, answer.scores)}",
+                    remedy="name one of these under `metrics`",
+                )

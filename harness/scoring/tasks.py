@@ -1,0 +1,80 @@
+"""lm-eval task objects for a benchmark: built in the environment that scoring needs, and described."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from typing import Any
+
+from harness.errors import InputError
+from harness.scoring.catalogue import resolve, task_manager
+from harness.scoring.execution import Mode, code_eval
+from harness.scoring.mirror import redirected
+from harness.scoring.options import ScoringOptions
+from harness.scoring.patching import quiet
+from harness.suite import BenchmarkSpec
+
+Tasks = Mapping[str, Any]  # name -> lm_eval.api.task.Task, groups and tags taken apart
+
+
+@contextmanager
+def environment(options: ScoringOptions, mode: Mode) -> Iterator[None]:
+    """Datasets from the mirror, `code_eval` ours, no noise: in place before any task module is imported."""
+    with ExitStack() as stack:
+        stack.enter_context(redirected(options))
+        stack.enter_context(code_eval(mode))
+        stack.enter_context(quiet())
+        yield
+
+
+def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
+    """Fresh task objects (scoring changes them). Call within `environment`.
+
+    Raises:
+        InputError: unknown task, or a dataset that cannot be read.
+    """
+    if mistakes := resolve(names, options).mistakes:
+        raise InputError("; ".join(mistakes), remedy="`lm_eval ls tasks` lists the official tasks")
+    return dict(task_manager(names, options).load(list(names))["tasks"])
+
+
+def inspect_tasks(benchmark: BenchmarkSpec, options: ScoringOptions) -> Tasks:
+    """Task objects to look at, never to score with; kept for the process. Executes nothing.
+
+    Raises:
+        InputError: as `build_tasks`.
+    """
+    return _inspected(benchmark.tasks, options)
+
+
+@lru_cache(maxsize=64)
+def _inspected(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
+    with environment(options, "inspect"):
+        return build_tasks(names, options)
+
+
+def executes_code(benchmark: BenchmarkSpec, task: Any) -> bool:
+    """Whether scoring this task runs what the model wrote: the suite says so, or the task itself."""
+    return benchmark.executes_code or bool(getattr(task, "UNSAFE_CODE", False))
+
+
+def effective_fewshot(benchmark: BenchmarkSpec, task: Any) -> int:
+    """As lm-eval decides: a task's own 0 stands, else the benchmark's number, else the task's, else 0."""
+    own: int | None = task.get_config("num_fewshot")
+    if own == 0 or benchmark.num_fewshot is None:
+        return own or 0
+    return benchmark.num_fewshot
+
+
+def configure(task: Any, benchmark: BenchmarkSpec, options: ScoringOptions) -> None:
+    """What `simple_evaluate` does to a task before it builds requests, for tasks that it must not run."""
+    task.set_config(key="num_fewshot", value=effective_fewshot(benchmark, task))
+    task.set_fewshot_seed(seed=options.seed)
+
+
+def filter_names(task: Any) -> list[str]:
+    return [ensemble.name for ensemble in task._filters]
+
+
+def chosen_filter(benchmark: BenchmarkSpec, task: Any) -> str:
+    """The benchmark's filter, else the task's first (every filter of a task carries all its metrics)."""
+    return benchmark.filter or filter_names(task)[0]

@@ -1,0 +1,117 @@
+"""Everything that is wrong with a suite's benchmarks, at once and before anything is computed."""
+
+from collections.abc import Iterator, Sequence
+from numbers import Real
+from typing import Any
+
+from harness.errors import InputError, nearest
+from harness.scoring.catalogue import datasets_of, resolve
+from harness.scoring.mirror import redirected
+from harness.scoring.options import ScoringOptions
+from harness.scoring.tasks import environment, filter_names, inspect_tasks
+from harness.suite import BenchmarkSpec
+
+
+def validate_benchmarks(benchmarks: Sequence[BenchmarkSpec], options: ScoringOptions) -> list[str]:
+    """Mistakes as sentences, each with the nearest valid name or the remedy: unknown tasks, metrics and
+    filters, datasets that are missing, gold templates that give nothing, few-shot that a task ignores,
+    code that would be run without the suite saying so. Downloads what is missing unless `options.offline`.
+    """
+    return [
+        f"benchmark {benchmark.name}: {mistake}"
+        for benchmark in benchmarks
+        for mistake in _mistakes(benchmark, options)
+    ]
+
+
+def _mistakes(benchmark: BenchmarkSpec, options: ScoringOptions) -> Iterator[str]:
+    if unknown := resolve(benchmark.tasks, options).mistakes:
+        yield from unknown
+        return
+    try:
+        tasks = inspect_tasks(benchmark, options)
+    except InputError as error:
+        yield from _missing_datasets(benchmark, options) or [str(error)]
+        return
+    for name, task in tasks.items():
+        for mistake in _task_mistakes(benchmark, task, options):
+            yield f"task {name}: {mistake}"
+
+
+def _missing_datasets(benchmark: BenchmarkSpec, options: ScoringOptions) -> list[str]:
+    """All of them: building tasks stops at the first."""
+    import datasets
+
+    mistakes = []
+    with redirected(options):
+        for ref in datasets_of(benchmark, options):
+            try:
+                datasets.load_dataset(ref.path, ref.name)
+            except InputError as error:
+                mistakes.append(str(error))
+    return mistakes
+
+
+def _task_mistakes(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> Iterator[str]:
+    filters = filter_names(task)
+    if benchmark.filter is not None and benchmark.filter not in filters:
+        close = nearest(benchmark.filter, filters)
+        yield f"unknown filter {benchmark.filter!r}{close}; it has {', '.join(filters)}"
+    known = metric_names(task, options)
+    for metric in benchmark.metrics:
+        if metric not in known:
+            yield f"unknown metric {metric!r}{nearest(metric, known)}; it gives {', '.join(known) or 'none'}"
+    if getattr(task, "UNSAFE_CODE", False) and not benchmark.executes_code:
+        yield "it runs model-written code; say so with `executes_code: true`"
+    if benchmark.num_fewshot and task.get_config("num_fewshot") == 0:
+        yield f"it fixes num_fewshot at 0, so {benchmark.num_fewshot} would be ignored; leave num_fewshot out"
+    if benchmark.gold is not None and not _first_gold(task, benchmark.gold).strip():
+        yield f"gold template {benchmark.gold!r} gives nothing; columns are {', '.join(task.eval_docs[0])}"
+
+
+def _first_gold(task: Any, template: str) -> str:
+    from jinja2 import TemplateError
+    from lm_eval.utils import apply_template
+
+    try:
+        return str(apply_template(template, task.eval_docs[0]))
+    except TemplateError:
+        return ""
+
+
+def metric_names(task: Any, options: ScoringOptions) -> list[str]:
+    """The metrics a task gives per document, in its own order.
+
+    A metric's function may give others than the name it is listed under (`pass_at_k` gives `pass@1`), so the
+    first document is judged with an empty answer; where a task cannot take that, its list has to do.
+    """
+    try:
+        with environment(options, "inspect"):
+            result = task.process_results(task.eval_docs[0], _empty_responses(task))
+    except Exception:
+        return list(task.aggregation())
+    return [name for name, value in result.items() if isinstance(value, Real)]
+
+
+def _empty_responses(task: Any) -> list[Any]:
+    doc = task.eval_docs[0]
+    match task.OUTPUT_TYPE:
+        case "multiple_choice":
+            copies = 2 if "acc_mutual_info" in task.aggregation() else 1
+            return [(-1.0, False)] * (len(task.doc_to_choice(doc)) * copies)
+        case "loglikelihood":
+            return [(-1.0, False)]
+        case "loglikelihood_rolling":
+            return [-1.0]
+        case _:
+            return _filtered_empty(task, doc)
+
+
+def _filtered_empty(task: Any, doc: Any) -> list[Any]:
+    from lm_eval.api.instance import Instance
+
+    request = Instance("generate_until", doc, ("", {}), 0, (None, 0, 1))
+    request.resps.append("")
+    for ensemble in task._filters:
+        ensemble.apply([request])
+    return [request.filtered_resps[filter_names(task)[0]]]
