@@ -2,9 +2,11 @@
 
 A benchmark's headline metric has regressed where
 - fell: fused surely scores lower than the baseline's fused, by more than the tolerance;
-- lost its lead: fused was surely better than its own control in the baseline, is not any more, and its lead
-  has surely shrunk by more than the tolerance (sign flips of the lead now minus the lead then);
-- harm: fused is surely worse than its own control, by more than the tolerance, and was not in the baseline.
+- lost its lead: its lead over its own control has surely shrunk by more than the tolerance, and it was surely
+  better than the control in the baseline and is not any more;
+- harm: that lead has surely shrunk so, and fused is surely worse than its own control, as it was not before.
+A lead shrinks where (fused - control) now minus then is negative, tested by sign flips: a lead that merely
+crosses the line of significance, because it was close to it, is no regression.
 "Surely" is p < 1 - confidence after Holm over the benchmarks, for each of these questions on its own.
 """
 
@@ -148,9 +150,10 @@ def _rows(pairs: Sequence[_Paired], tolerance: float, alpha: float) -> tuple[Reg
         causes: list[Cause] = []
         if change.below(-tolerance, alpha):
             causes.append("fell")
-        if then.above(0, alpha) and not now.above(0, alpha) and shrink.below(-tolerance, alpha):
+        shrank = shrink.below(-tolerance, alpha)
+        if shrank and then.above(0, alpha) and not now.above(0, alpha):
             causes.append("lost its lead over the control")
-        if now.below(-tolerance, alpha) and not then.below(0, alpha):
+        if shrank and now.below(0, alpha) and not then.below(0, alpha):
             causes.append("worse than its own control")
         rows.append(_row(pair, change, now, then, tuple(causes)))
     return tuple(rows)

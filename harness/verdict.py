@@ -78,7 +78,8 @@ def _outcome(findings: Sequence[Finding]) -> Outcome:
 def _nothing(rows: Sequence[Row]) -> str:
     if not rows:
         return "Nothing was scored."
-    return "No verdict: the run has no fused model and control or target with scores on the same benchmarks."
+    reason = _unscored(rows) or "there is no fused model beside a control or the target before training"
+    return f"No verdict: {reason}."
 
 
 def _main(outcome: Outcome, yardstick: Role, findings: Sequence[Finding]) -> str:

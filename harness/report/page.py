@@ -13,7 +13,7 @@ from harness.view import likelihood_rows, score_rows
 
 SCORES_LEDE = (
     "Under each score: fused minus that model on the same items, and its {level} interval. ▲ fused is "
-    "better, ▼ worse, after correction for many comparisons; △ ▽ only before it; no mark: no clear difference."
+    "better, ▼ worse, after correction for many comparisons; △ ▽ only before it; no mark: no clear change."
 )
 LIKELIHOOD_LEDE = (
     "Bits per byte of the right answer's text; lower is better, so a negative difference is good. It does "

@@ -33,8 +33,8 @@ NAMES = tuple(name for name, _ in MODELS)
 # benchmark -> (capability, metrics, the models' true accuracies in MODELS' order)
 BENCHMARKS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "syllogisms": ("reasoning", ("acc",), (0.35, 0.85, 0.30, 0.45, 0.70)),
-    "capitals": ("commonsense", ("acc_norm", "acc"), (0.25, 0.30, 0.90, 0.40, 0.75)),
-    "materials": ("commonsense", ("acc_norm", "acc"), (0.30, 0.35, 0.85, 0.40, 0.70)),
+    "capitals": ("commonsense", ("acc_norm", "acc"), (0.25, 0.30, 0.95, 0.40, 0.72)),
+    "materials": ("commonsense", ("acc_norm", "acc"), (0.30, 0.35, 0.92, 0.40, 0.68)),
     "small_functions": ("code", ("pass@1",), (0.20, 0.40, 0.15, 0.50, 0.40)),
 }
 ANSWERS = {
@@ -52,13 +52,17 @@ def sample_run(
     folder: Path,
     *,
     seed: int = 0,
+    luck: int = 0,
     items: int = 60,
     accuracies: Mapping[str, tuple[float, ...]] | None = None,
     run: str = "sample-20260102-030405",
 ) -> RunRecord:
-    """Write `folder`/run.json and items; `accuracies` (benchmark -> one per model) replaces the defaults."""
+    """Write `folder`/run.json and items; `accuracies` (benchmark -> one per model) replaces the defaults.
+
+    `seed` draws the items, `luck` what models make of them: another luck is another training.
+    """
     chosen = {name: (accuracies or {}).get(name, entry[2]) for name, entry in BENCHMARKS.items()}
-    drawn = {name: draw_items(name, chosen[name], items, seed) for name in BENCHMARKS}
+    drawn = {name: draw_items(name, chosen[name], items, seed, luck) for name in BENCHMARKS}
     for benchmark, by_model in drawn.items():
         for model, scored in by_model.items():
             write_items(items_path(folder, benchmark, model), scored)
@@ -67,10 +71,13 @@ def sample_run(
     return record
 
 
-def draw_items(benchmark: str, accuracies: tuple[float, ...], n: int, seed: int) -> dict[str, list[Item]]:
+def draw_items(
+    benchmark: str, accuracies: tuple[float, ...], n: int, seed: int, luck: int = 0
+) -> dict[str, list[Item]]:
     """n items per model; an answer is decided half by the item's difficulty, half by the model's own luck."""
     rng = np.random.default_rng([seed, *benchmark.encode()])
     difficulty = rng.normal(size=n)
+    rng = np.random.default_rng([seed, luck, *benchmark.encode()])
     return {
         model: _scored(benchmark, accuracy, difficulty, rng)
         for model, accuracy in zip(NAMES, accuracies, strict=True)
@@ -159,7 +166,7 @@ def _suite(items: int) -> Suite:
         corpus=CorpusSpec(kind="generated", generator="micro", documents=400),
         training={"max_steps": 400, "learning_rate": 1e-3},
         benchmarks=benchmarks,
-        comparison=ComparisonSpec(resamples=2000),
+        comparison=ComparisonSpec(resamples=500),
     )
 
 

@@ -1,0 +1,260 @@
+"""The report: whole without a network, escaped, equal for equal runs, and its numbers are the record's."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from harness.comparison import compare
+from harness.formats import number
+from harness.report import write_report
+from harness.report.markup import Markup, tag
+from harness.report.pictures import curve_panel, difference_track, reach_of, score_track, ticks
+from harness.results import Role, RunRecord
+from harness.suite import ComparisonSpec
+from tests.harness.sample_run import sample_run
+
+
+class Outline(HTMLParser):
+    """Checks that every tag is closed in order, and collects the text outside style."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.attributes += attributes
+        if name != "meta":
+            self.open.append(name)
+
+    def handle_startendtag(self, _name: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.attributes += attributes
+
+    def handle_endtag(self, name: str) -> None:
+        assert self.open.pop() == name
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.texts.append(data)
+
+
+def outline(html: str) -> Outline:
+    parsed = Outline()
+    parsed.feed(html)
+    parsed.close()
+    assert parsed.open == []
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
+    folder = tmp_path_factory.mktemp("run")
+    return sample_run(folder), folder
+
+
+@pytest.fixture(scope="module")
+def html(run: tuple[RunRecord, Path]) -> str:
+    return write_report(*run).html.read_text(encoding="utf-8")
+
+
+class TestHtml:
+    def test_is_well_formed(self, html: str) -> None:
+        outline(html)
+
+    def test_needs_no_network(self, html: str) -> None:
+        names = {name for name, _ in outline(html).attributes}
+        assert names.isdisjoint({"src", "href", "srcset", "data", "action"})
+        assert "url(" not in html
+        assert "@import" not in html
+        assert "<script" not in html
+
+    def test_the_verdict_comes_first(self, html: str, run: tuple[RunRecord, Path]) -> None:
+        text = "".join(outline(html).texts)
+        first = run[0].comparison.verdict.sentence.split("; ")[0]
+        assert 0 <= text.index(first) < text.index("Scores by capability") < text.index("Benchmarks")
+
+    def test_every_score_and_difference_is_there(self, html: str, run: tuple[RunRecord, Path]) -> None:
+        texts = set(outline(html).texts)
+        for row in run[0].comparison.rows:
+            assert all(number(cell.value, row.unit) in texts for cell in row.cells)
+            for d in row.differences:
+                bounds = (number(abs(d.low), row.unit), number(abs(d.high), row.unit))
+                assert any(all(b in t for b in bounds) and " to " in t for t in texts)
+
+    def test_texts_of_models_and_tasks_are_escaped(self, html: str) -> None:
+        assert "<b>bloops</b>" not in html
+        assert "&lt;b&gt;bloops&lt;/b&gt; are not razzies &amp; never were." in html
+        assert "sum(x &lt; n for x in xs)" in html
+
+    def test_light_dark_paper_and_phone(self, html: str) -> None:
+        assert "@media (prefers-color-scheme: dark)" in html
+        assert "@media print" in html
+        assert "@media (max-width" in html
+        assert 'name="viewport"' in html
+
+    def test_significance_is_not_told_by_colour_alone(self, html: str) -> None:
+        coloured = re.findall(r'<span class="(gain|loss)">([^<]*)</span>', html)
+        assert {kind for kind, _ in coloured} == {"gain", "loss"}
+        assert all(("▲" if kind == "gain" else "▼") in text for kind, text in coloured)
+
+    def test_says_how_to_repeat_it(self, html: str, run: tuple[RunRecord, Path]) -> None:
+        text = "".join(outline(html).texts)
+        assert "fusegauge run-suite suites/sample.yaml --set training.max_steps=400" in text
+        for model in run[0].models:
+            assert model.fingerprint[:16] in text
+        assert "torch 2.13.0" in text
+        assert run[0].notes[0] in text
+
+    def test_every_answer_of_an_example_is_shown(self, html: str, run: tuple[RunRecord, Path]) -> None:
+        example = html[html.index('class="example"') :]
+        example = example[: example.index("</table>")]
+        assert all(f">{model.name}</th>" in example for model in run[0].models)
+        assert "✓ right" in example
+        assert "✗ wrong" in example
+
+
+class TestWriting:
+    def test_equal_runs_give_equal_bytes(self, run: tuple[RunRecord, Path], tmp_path: Path) -> None:
+        again = write_report(sample_run(tmp_path), tmp_path)
+        before = write_report(*run)
+        assert again.html.read_bytes() == before.html.read_bytes()
+        assert again.markdown.read_bytes() == before.markdown.read_bytes()
+
+    def test_without_items_there_are_no_examples_but_a_report(
+        self, run: tuple[RunRecord, Path], tmp_path: Path
+    ) -> None:
+        text = write_report(run[0], tmp_path).html.read_text()
+        outline(text)
+        assert "Items gained and lost" not in text
+        assert run[0].benchmarks[0].name in text
+
+    def test_with_nothing_scored(self, run: tuple[RunRecord, Path], tmp_path: Path) -> None:
+        bare = run[0].model_copy(
+            update={
+                "comparison": compare({}, [], [], ComparisonSpec()),
+                "benchmarks": (),
+                "training": (),
+                "stages": (),
+                "coverage": {},
+                "attribution": {},
+            }
+        )
+        text = write_report(bare, tmp_path).html.read_text()
+        outline(text)
+        assert "Nothing was scored." in text
+
+    def test_without_a_fused_model(self, run: tuple[RunRecord, Path], tmp_path: Path) -> None:
+        record, _ = run
+        rows = tuple(
+            r.model_copy(
+                update={"differences": (), "cells": tuple(c for c in r.cells if c.role is not Role.FUSED)}
+            )
+            for r in record.comparison.rows
+        )
+        models = tuple(m for m in record.models if m.role is not Role.FUSED)
+        comparison = record.comparison.model_copy(update={"rows": rows})
+        text = write_report(
+            record.model_copy(update={"comparison": comparison, "models": models}), tmp_path
+        ).html.read_text()
+        outline(text)
+        assert "fused minus this model" not in text
+
+    def test_a_long_prompt_shows_its_end(self) -> None:
+        from harness.report.examples import _beginning, _ending
+
+        assert _ending("few-shot " * 200 + "the question?").endswith("the question?")
+        assert len(_ending("x" * 5000)) < 800
+        assert _beginning("answer" + "." * 5000).startswith("answer")
+        assert len(_beginning("x" * 5000)) < 500
+
+    def test_published_numbers_stand_beside_the_run(
+        self, run: tuple[RunRecord, Path], tmp_path: Path
+    ) -> None:
+        record, _ = run
+        suite = record.suite | {"comparison": record.suite["comparison"] | {"published": "fusellm-7b"}}
+        rows = tuple(
+            r.model_copy(update={"benchmark": "arc_easy"}) if r.benchmark == "capitals" else r
+            for r in record.comparison.rows
+        )
+        comparison = record.comparison.model_copy(update={"rows": rows})
+        shown = record.model_copy(update={"suite": suite, "comparison": comparison})
+        text = write_report(shown, tmp_path).html.read_text()
+        assert "Beside published numbers" in text
+        assert "Not paired" in text
+        assert "75.0" in text  # FuseLLM-7B on arc_easy: 75.04
+
+    def test_unknown_published_numbers_do_not_stop_the_report(
+        self, run: tuple[RunRecord, Path], tmp_path: Path
+    ) -> None:
+        record, _ = run
+        suite = record.suite | {"comparison": {"published": "nothing-like-it"}}
+        text = write_report(record.model_copy(update={"suite": suite}), tmp_path).html.read_text()
+        assert "Published numbers cannot be shown" in text
+
+
+class TestMarkdown:
+    def test_verdict_scores_and_differences(self, run: tuple[RunRecord, Path]) -> None:
+        text = write_report(*run).markdown.read_text(encoding="utf-8")
+        assert run[0].comparison.verdict.sentence in text
+        row = next(r for r in run[0].comparison.rows if r.headline)
+        for cell in row.cells:
+            assert f" {number(cell.value)} |" in text
+        assert " ▲ (" in text
+        assert "fusegauge run-suite" in text
+
+    def test_tables_have_equal_columns(self, run: tuple[RunRecord, Path]) -> None:
+        text = write_report(*run).markdown.read_text(encoding="utf-8")
+        for block in text.split("\n\n"):
+            if block.startswith("|"):
+                assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+class TestMarkup:
+    def test_text_and_attributes_are_escaped(self) -> None:
+        assert tag("p", "<a> & b", class_='x"y') == '<p class="x&quot;y">&lt;a&gt; &amp; b</p>'
+
+    def test_markup_nested_in_lists_is_not_escaped_twice(self) -> None:
+        assert tag("p", [tag("b", "&"), None, "<"]) == "<p><b>&amp;</b>&lt;</p>"
+
+    def test_absent_and_standing_attributes(self) -> None:
+        assert tag("td", 3, class_=None, open=True, data_label="m") == '<td open data-label="m">3</td>'
+
+    def test_void_elements(self) -> None:
+        assert tag("meta", name="viewport") == '<meta name="viewport"/>'
+
+
+class TestPictures:
+    @pytest.mark.parametrize(
+        "low, high, expected",
+        [
+            (0.0, 100.0, [0, 25, 50, 75, 100]),
+            (1.2, 3.1, [1, 1.5, 2, 2.5, 3, 3.5]),
+            (2.0, 2.0, [1.5, 1.75, 2, 2.25, 2.5]),
+        ],
+    )
+    def test_ticks_are_round_and_cover_the_data(self, low: float, high: float, expected: list[float]) -> None:
+        assert ticks(low, high) == pytest.approx(expected)
+
+    def test_reach_covers_the_longest_interval(self) -> None:
+        assert reach_of([-3.0, 58.3]) == 60
+        assert reach_of([]) == 1
+
+    def test_a_score_lies_at_its_percentage(self) -> None:
+        assert 'cx="33.33%"' in score_track(33.333, fused=False, label="m")
+
+    def test_an_interval_lies_symmetric_about_the_middle(self) -> None:
+        track = difference_track(0.0, -10.0, 10.0, 20.0, kind="open", label="")
+        assert 'x1="25.00%"' in track
+        assert 'x2="75.00%"' in track
+        assert 'cx="50.00%"' in track
+
+    def test_labels_are_escaped(self) -> None:
+        assert "<m>" not in score_track(1.0, fused=True, label="<m>")
+
+    def test_curves_span_the_panel(self) -> None:
+        panel = curve_panel("loss", [("fused", "fused", [(0, 1.0), (100, 0.0)])])
+        assert isinstance(panel, Markup)
+        assert 'points="0.0,0.0 1000.0,1000.0"' in panel
