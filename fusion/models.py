@@ -110,7 +110,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     try:
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, **place)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # transformers passes on what its many readers raise
         raise FusionError(
             f"cannot convert {gguf}: {_first_line(error)}",
             remedy="transformers reads GGUF of common architectures (Llama, Qwen, Gemma) with package gguf",

@@ -58,7 +58,7 @@ def acquire_model(spec: ModelSpec, suite_folder: Path, destination: Path, *, off
 
 
 def prepare_datasets(suite: Suite, options: "ScoringOptions") -> None:
-    """Have every benchmark's data and a hub corpus here. With a mirror: check that it holds them.
+    """Have every benchmark's data and a hub corpus here: in the mirror, else fetched into the hub's cache.
 
     Raises InputError that names all that is missing at once.
     """
@@ -149,15 +149,13 @@ def _wanted(suite: Suite, options: "ScoringOptions") -> Iterable[tuple[str, str 
 
 def _dataset_problem(path: str, name: str | None, options: "ScoringOptions") -> str:
     """ "" where the data set can be read; loading it from the hub also fills the hub's cache."""
-    label = f"{path}/{name}" if name else path
-    if options.mirror is not None:
-        folder = options.mirror / path / (name or "")
-        return "" if any(folder.glob("*.jsonl")) else f"{label}: no *.jsonl in {folder}"
     import datasets
 
+    from harness.scoring.mirror import redirected
+
     try:
-        local = datasets.DownloadConfig(local_files_only=options.offline)
-        datasets.load_dataset(path, name, download_config=local)
-    except Exception as error:  # the hub's clients raise many kinds
-        return f"{label}: {(str(error).strip() or repr(error)).splitlines()[0]}"
+        with redirected(options):
+            datasets.load_dataset(path, name)
+    except InputError as error:
+        return error.message
     return ""

@@ -5,6 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def content_fingerprint(spec: CorpusSpec, suite_folder: Path, *, mirror: Path | 
     return digest.hexdigest() if files else f"hub {spec.dataset}"
 
 
-def _candidates(spec: CorpusSpec, folder: Path, mirror: Path | None, offline: bool) -> list[Candidate]:
+def _candidates(spec: CorpusSpec, folder: Path, mirror: Path | None, offline: bool) -> Sequence[Candidate]:
     if spec.kind == "python":
         return _python()
     if spec.kind == "hub":
@@ -101,7 +102,7 @@ def _hub(spec: CorpusSpec, mirror: Path | None, offline: bool) -> list[Candidate
     mirrored = _mirror_file(spec, mirror)
     if mirrored is not None:
         return _of_file(mirrored, spec.column, spec.dataset)
-    rows = _download(spec, offline)
+    rows = _download(spec, mirror, offline)
     if spec.column not in rows.column_names:
         raise missing_column(f"dataset {spec.dataset}, split {spec.split}", spec.column, rows.column_names)
     texts: Iterable[str] = rows[spec.column]
@@ -116,27 +117,19 @@ def _mirror_file(spec: CorpusSpec, mirror: Path | None) -> Path | None:
     return path if path.is_file() else None
 
 
-def _download(spec: CorpusSpec, offline: bool) -> Any:
-    """A `datasets.Dataset`."""
+def _download(spec: CorpusSpec, mirror: Path | None, offline: bool) -> Any:
+    """A `datasets.Dataset` from the hub or its local cache. Raises InputError that names both remedies."""
     import datasets
 
-    try:
-        return datasets.load_dataset(
-            spec.dataset,
-            spec.config,
-            split=spec.split,
-            download_config=datasets.DownloadConfig(local_files_only=offline),
-        )
-    except Exception as error:  # the hub's clients raise many kinds
-        place = "/".join(filter(None, (spec.dataset, spec.config, spec.split)))
-        raise InputError(
-            f"corpus dataset {place} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}",
-            remedy="run `prepare` with a network, or give a mirror that holds "
-            f"{spec.dataset}/{spec.config or ''}{'/' if spec.config else ''}{spec.split}.jsonl",
-        ) from error
+    from harness.scoring.mirror import redirected
+    from harness.scoring.options import ScoringOptions
+
+    with redirected(ScoringOptions(mirror=mirror, offline=offline)):
+        return datasets.load_dataset(spec.dataset, spec.config, split=spec.split)
 
 
-def _python() -> list[Candidate]:
+@cache
+def _python() -> tuple[Candidate, ...]:
     """Sources of the standard library (part "code") and the topics of `help()` (part "text")."""
     from pydoc_data import topics
 
@@ -148,7 +141,7 @@ def _python() -> list[Candidate]:
             text = path.read_text(encoding="utf-8", errors="ignore")
             found.append(Candidate(inside.as_posix(), "code", text))
     found += [Candidate(f"topic {name}", "text", text) for name, text in sorted(topics.topics.items())]
-    return [c for c in found if c.text.strip()]
+    return tuple(c for c in found if c.text.strip())
 
 
 def _limited_count(candidates: Sequence[Candidate], spec: CorpusSpec) -> list[Candidate]:

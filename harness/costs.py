@@ -78,7 +78,7 @@ def corpus_tokens(corpus_bytes: int) -> int:
 
 
 def row_bytes(top_k: int) -> int:
-    """One stored position: k x (id int32, log-prob f16), leftover f16, gold f32, input id int32, end int32."""
+    """One stored position: k x (id int32, log-prob f16), leftover f16, gold f32, input id, end int32."""
     return top_k * (4 + 2) + 2 + 4 + 4 + 4
 
 

@@ -30,7 +30,8 @@ CORPUS_KEYS = {  # kind -> (keys it needs, keys it may have beyond those every k
 
 def type_mistakes(error: ValidationError, model: type[BaseModel], raw: Any) -> list[str]:
     """Pydantic's findings in the words and paths of a suite."""
-    return [_explain(dict(detail), model, raw) for detail in error.errors(include_url=False)]
+    details = [dict(detail) for detail in error.errors(include_url=False)]
+    return [_explain(detail, model, raw) for detail in details if not _follows_from_another(detail)]
 
 
 def version_mistakes(raw: dict[str, Any], supported: int) -> Iterator[str]:
@@ -160,6 +161,11 @@ def _explain(detail: dict[str, Any], model: type[BaseModel], raw: Any) -> str:
         return f"{path}: {given!r} is not one of {listed}{nearest(str(given), valid)}"
     message = detail["msg"]
     return f"{path}: {message[0].lower()}{message[1:]}, not {_short(given)}"
+
+
+def _follows_from_another(detail: dict[str, Any]) -> bool:
+    """Pydantic also calls a list too short when its elements are wrong, which is reported already."""
+    return bool(detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"])
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,304 @@
+"""Loading suites: what a good one means, and that every mistake of a bad one is reported at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.errors import SuiteError
+from harness.suite import LoadedSuite, limit_items, load_suite, resolved
+
+SMALL: dict[str, Any] = {
+    "version": 1,
+    "name": "small",
+    "target": {"name": "base", "model": "models/base"},
+    "sources": [{"name": "other", "model": "owner/other"}, {"name": "v2.1", "model": "owner/v2.1"}],
+    "corpus": {"kind": "python"},
+    "benchmarks": {
+        "code": [{"name": "humaneval", "tasks": "humaneval", "metrics": "pass@1", "limit": 50}],
+        "commonsense": [{"name": "arc", "tasks": ["arc_easy", "arc_challenge"], "metrics": ["acc"]}],
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A suite's folder that holds the target's model folder; the working directory is elsewhere."""
+    (tmp_path / "suite/models/base").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return tmp_path / "suite"
+
+
+def load(folder: Path, *overrides: str, **changes: Any) -> LoadedSuite:
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **changes}))
+    return load_suite(path, overrides)
+
+
+def mistakes(folder: Path, *overrides: str, **changes: Any) -> list[str]:
+    with pytest.raises(SuiteError) as caught:
+        load(folder, *overrides, **changes)
+    return list(caught.value.mistakes)
+
+
+def only_mistake(folder: Path, *overrides: str, **changes: Any) -> str:
+    found = mistakes(folder, *overrides, **changes)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_small_suite_gets_every_default(folder: Path) -> None:
+    loaded = load(folder)
+    assert loaded.folder == folder
+    assert loaded.suite.fusion.top_k == 10
+    assert loaded.suite.benchmarks["code"][0].tasks == ("humaneval",)  # one name needs no brackets
+    assert loaded.suite.controls == ("clm",)
+
+
+def test_resolved_is_json_with_defaults_and_equal_for_equal_suites(folder: Path) -> None:
+    plain = resolved(load(folder).suite)
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["fusion"]["temperature"] == 1.0
+    assert plain == resolved(load(folder, "fusion.temperature=1").suite)
+    assert plain != resolved(load(folder, "fusion.temperature=2").suite)
+
+
+TEN_MISTAKES = """\
+version: 1
+name: ten
+target: {name: base, model: models/bass}
+sources:
+  - {name: other, modle: owner/other}
+  - {name: other, model: owner/third}
+corpus: {kind: files, dataset: owner/texts}
+fusion: {top_k: 1000, function: minse, temperature: hot}
+training: {learning_rat: 1, output_dir: here}
+benchmarks:
+  code: [{name: humaneval, tasks: humaneval, metrics: pass@1, limt: 10}]
+seed: 1
+seed: 2
+"""
+
+
+def test_ten_mistakes_and_more_are_reported_in_one_go(folder: Path) -> None:
+    (folder / "ten.yaml").write_text(TEN_MISTAKES)
+    with pytest.raises(SuiteError) as caught:
+        load_suite(folder / "ten.yaml", ["fusion.dtype=float8"])
+    expected = [
+        "seed: key given twice (line 12, and line 13, column 1)",
+        "target.model: no folder",
+        "(did you mean 'base'?)",
+        "sources.other.modle: unknown key (did you mean 'model'?)",
+        "sources.other: exactly one of 'model' and 'wheel' is needed, found neither",
+        "sources.other.name: 'other' is already the name of sources.other",
+        "corpus.files: needed with kind files",
+        "corpus.dataset: not used with kind files",
+        "fusion.top_k: input should be less than or equal to 256, not 1000",
+        "fusion.function: 'minse' is not one of 'mince', 'avgce' (did you mean 'mince'?)",
+        "fusion.temperature: input should be a valid number",
+        "fusion.dtype: 'float8' is not one of",
+        "training.learning_rat: not a TrainingArguments name (did you mean 'learning_rate'?)",
+        "training.output_dir: set by the harness",
+        "benchmarks.code.humaneval.limt: unknown key (did you mean 'limit'?)",
+    ]
+    text = str(caught.value)
+    assert [part for part in expected if part not in text] == []
+    assert len(caught.value.mistakes) == 14  # one of the 15 parts is the hint of the missing folder
+    assert caught.value.exit_code == 2
+
+
+# --- YAML ------------------------------------------------------------------------------------------------
+
+
+def test_syntax_errors_name_line_and_column(folder: Path) -> None:
+    (folder / "broken.yaml").write_text("version: 1\nname: [a, b\ntarget: {}\n")
+    with pytest.raises(SuiteError, match=r"YAML syntax: line 3, column 7"):
+        load_suite(folder / "broken.yaml")
+
+
+@pytest.mark.parametrize(("text", "kind"), [("", "nothing"), ("- a\n", "a list"), ("hello", "a str")])
+def test_a_file_that_is_no_mapping_is_refused(folder: Path, text: str, kind: str) -> None:
+    (folder / "odd.yaml").write_text(text)
+    with pytest.raises(SuiteError, match=f"this file holds {kind}"):
+        load_suite(folder / "odd.yaml")
+
+
+def test_duplicate_keys_are_found_inside_lists(folder: Path) -> None:
+    (folder / "twice.yaml").write_text(yaml.safe_dump(SMALL) + "training:\n  a:\n  - {b: 1, b: 2}\n")
+    with pytest.raises(SuiteError, match=r"training\.a\.0\.b: key given twice"):
+        load_suite(folder / "twice.yaml")
+
+
+def test_a_newer_version_is_the_only_complaint(folder: Path) -> None:
+    assert "newer than this FuseGauge reads (1)" in only_mistake(folder, version=2, novelty=True)
+
+
+def test_an_unknown_suite_names_the_nearest(folder: Path) -> None:  # noqa: ARG001
+    with pytest.raises(SuiteError, match="did you mean 'pocket'"):
+        load_suite("poket")
+
+
+# --- overrides -------------------------------------------------------------------------------------------
+
+
+def test_overrides_reach_nested_keys_list_elements_and_names(folder: Path) -> None:
+    loaded = load(
+        folder,
+        "fusion.lm_loss_weight=0.5",
+        "sources.0.model=owner/by-index",
+        "sources.v2.1.model=owner/by-name-with-a-dot",
+        "benchmarks.code.humaneval.limit=10",
+        "benchmarks.commonsense.arc.gen_kwargs.max_gen_toks=3",
+        "training={num_train_epochs: 2}",
+    )
+    suite = loaded.suite
+    assert suite.fusion.lm_loss_weight == 0.5
+    assert [s.model for s in suite.sources] == ["owner/by-index", "owner/by-name-with-a-dot"]
+    assert suite.benchmarks["code"][0].limit == 10
+    assert suite.benchmarks["commonsense"][0].gen_kwargs == {"max_gen_toks": 3}
+    assert suite.training == {"num_train_epochs": 2}
+    assert loaded.overrides[0] == "fusion.lm_loss_weight=0.5"
+
+
+def test_an_override_with_null_drops_a_value(folder: Path) -> None:
+    assert load(folder, "benchmarks.code.humaneval.limit=null").suite.benchmarks["code"][0].limit is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("fusion.top_k", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("sources.othr.model=x/y", "no element 'othr' (did you mean 'other'?); there are other, v2.1, 0, 1"),
+        ("sources.7.model=x/y", "no element '7'"),
+        ("name.part=1", "name is 'small' and has no parts"),
+        ("fusion.topk=3", "fusion.topk: unknown key (did you mean 'top_k'?)"),
+        ("fusion.top_k=[1", "YAML syntax: line 1"),
+    ],
+)
+def test_bad_overrides_say_what_is_wrong(folder: Path, override: str, message: str) -> None:
+    assert message in only_mistake(folder, override)
+
+
+def test_paths_in_overrides_may_start_at_the_working_directory(folder: Path) -> None:
+    Path("here/model").mkdir(parents=True)
+    assert load(folder, "target.model=./here/model").suite.target.model == "./here/model"
+    assert "no folder" in only_mistake(folder, "target.model=./there/model")
+
+
+# --- rules across keys -----------------------------------------------------------------------------------
+
+WHEEL = {"packages": "p", "gguf": "*.gguf"}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"name": "a"}, "found neither"),
+        ({"name": "a", "model": "x/y", "wheel": WHEEL}, "found both (--set sources.a.wheel=null"),
+        ({"name": "a", "model": "random:llama"}, "random weights need 'tokenizer'"),
+        ({"name": "a", "model": "random:", "tokenizer": "x/y"}, "'random:' needs a model type"),
+        ({"name": "a", "model": "x/y", "tokenizer": "./nowhere"}, "sources.a.tokenizer: no folder"),
+        ({"name": "Fused", "model": "x/y"}, "'fused' is reserved"),
+        ({"name": "control", "model": "x/y"}, "'control' is reserved"),
+        ({"name": "target", "model": "x/y"}, "'target' is the target's part"),
+        ({"name": "BASE", "model": "x/y"}, "'BASE' is already the name of target"),
+        ({"name": "../up", "model": "x/y"}, "string should match pattern"),
+    ],
+)
+def test_rules_for_models(folder: Path, source: dict[str, Any], message: str) -> None:
+    assert message in only_mistake(folder, sources=[source])
+
+
+def test_the_target_may_be_called_target(folder: Path) -> None:
+    assert load(folder, "target.name=target").suite.target.name == "target"
+
+
+def test_a_benchmark_name_is_unique_over_all_capabilities(folder: Path) -> None:
+    rows = {c: [{"name": "arc", "tasks": "arc_easy", "metrics": "acc"}] for c in ("a", "b")}
+    assert "benchmarks.b.arc.name: 'arc' is already the name of benchmarks.a.arc" in only_mistake(
+        folder, benchmarks=rows
+    )
+
+
+def test_average_is_no_benchmark_name(folder: Path) -> None:
+    rows = {"a": [{"name": "average", "tasks": "arc_easy", "metrics": "acc"}]}
+    assert "reserved for the average of a capability" in only_mistake(folder, benchmarks=rows)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "message"),
+    [
+        ({"kind": "generated"}, "corpus.generator: needed with kind generated"),
+        ({"kind": "hub"}, "corpus.dataset: needed with kind hub"),
+        ({"kind": "files"}, "corpus.files: needed with kind files"),
+        ({"kind": "files", "files": "none-*.jsonl"}, "nothing matches 'none-*.jsonl'"),
+        (
+            {"kind": "python", "column": "x"},
+            "corpus.column: not used with kind python, only with files and hub",
+        ),
+        ({"kind": "pyton"}, "'pyton' is not one of"),
+        ({"kind": "python", "documents": 0}, "corpus.documents: input should be greater than 0"),
+    ],
+)
+def test_corpus_keys_fit_its_kind(folder: Path, corpus: dict[str, Any], message: str) -> None:
+    assert message in only_mistake(folder, corpus=corpus)
+
+
+def test_a_kind_can_be_changed_by_overrides_alone(folder: Path) -> None:
+    (folder / "a.jsonl").write_text('{"text": "x"}\n')
+    spec = load(folder, "corpus.kind=files", "corpus.files=a.jsonl").suite.corpus
+    assert (spec.kind, spec.files) == ("files", ("a.jsonl",))
+
+
+def test_unknown_published_results_are_a_mistake(folder: Path) -> None:
+    assert "did you mean 'fusellm-7b'?" in only_mistake(folder, comparison={"published": "fusellm7b"})
+
+
+# --- training --------------------------------------------------------------------------------------------
+
+
+def test_training_numbers_that_yaml_reads_as_text_become_numbers(folder: Path) -> None:
+    training = load(folder, "training={learning_rate: 1e-5, max_steps: '3'}").suite.training
+    assert training == {"learning_rate": 1e-5, "max_steps": 3}
+    assert isinstance(training["max_steps"], int)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"learning_rate": "fast"}, "training.learning_rate: expected float, not 'fast'"),
+        ({"max_steps": 1.5}, "training.max_steps: expected int, not 1.5"),
+        ({"max_steps": True}, "training.max_steps: expected int, not True"),
+        ({"bf16": 1}, "training.bf16: expected bool, not 1"),
+        ({"lr_scheduler_type": "cosin"}, "(did you mean 'cosine'?)"),
+        ({"warmup_ratio": 0.1}, "it is now warmup_steps"),
+        ({"seed": 3}, "set by the harness; use the suite's 'seed'"),
+        ({"report_to": "mlflow"}, "use the suite's 'tracking'"),
+        ({"remove_unused_columns": True}, "the teachers' distributions"),
+        ({"per_device_batch": 3}, "did you mean"),
+    ],
+)
+def test_training_is_checked_against_training_arguments(
+    folder: Path, training: dict[str, Any], message: str
+) -> None:
+    assert message in only_mistake(folder, training=training)
+
+
+def test_training_takes_values_of_any_declared_type(folder: Path) -> None:
+    given = {"lr_scheduler_type": "cosine", "warmup_steps": 0.1, "deepspeed": {"zero": 2}, "fsdp": None}
+    assert load(folder, training=given).suite.training == given
+
+
+# --- limits ----------------------------------------------------------------------------------------------
+
+
+def test_limit_items_lowers_limits_and_never_raises_them(folder: Path) -> None:
+    suite = load(folder).suite
+    few, many = limit_items(suite, 7), limit_items(suite, 70)
+    assert [b.limit for rows in few.benchmarks.values() for b in rows] == [7, 7]
+    assert [b.limit for rows in many.benchmarks.values() for b in rows] == [50, 70]
+    assert suite.benchmarks["commonsense"][0].limit is None  # the original is untouched

@@ -1,0 +1,116 @@
+"""The bundled suites load, and say what the documentation says of them."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError, SuiteError
+from harness.model_reference import HubRepository, reference_of
+from harness.published import published_names, read_published
+from harness.results import Role
+from harness.suite import LoadedSuite, bundled_suites, load_suite
+
+
+@pytest.fixture(scope="module")
+def paper() -> LoadedSuite:
+    return load_suite("fusellm-7b")
+
+
+def test_all_three_are_bundled_and_load_by_name() -> None:
+    assert set(bundled_suites()) == {"micro", "pocket", "fusellm-7b"}
+    for name in ("pocket", "fusellm-7b"):
+        loaded = load_suite(name)
+        assert loaded.suite.name == name
+        assert loaded.suite.description
+
+
+def test_micro_needs_no_network() -> None:
+    try:
+        suite = load_suite("micro").suite
+    except SuiteError as error:
+        if all("no folder" in m for m in error.mistakes):
+            pytest.skip("the shipped models are not built here")
+        raise
+    assert suite.corpus.kind == "generated"
+    assert all(m.model and m.model.startswith("micro/models/") for m in (suite.target, *suite.sources))
+    assert set(suite.benchmarks) == {"reasoning", "commonsense", "code"}
+
+
+def test_pocket_runs_the_official_tasks_and_marks_what_executes_code() -> None:
+    suite = load_suite("pocket").suite
+    rows = {b.name: b for group in suite.benchmarks.values() for b in group}
+    assert set(rows) == {"bbh", "gsm8k", "arc_easy", "arc_challenge", "openbookqa", "humaneval", "mbpp"}
+    assert {name for name, b in rows.items() if b.executes_code} == {"humaneval", "mbpp"}
+    assert all(b.limit for b in rows.values())
+
+
+def test_the_papers_hyper_parameters(paper: LoadedSuite) -> None:
+    """Wan et al. 2024, section 4.1 and appendix."""
+    suite = paper.suite
+    fusion, training = suite.fusion, suite.training
+    assert (fusion.lm_loss_weight, fusion.top_k, fusion.temperature, fusion.block_size) == (
+        0.9,
+        10,
+        1.0,
+        2048,
+    )
+    assert (fusion.alignment, fusion.vocabulary, fusion.function) == ("mined", "mined", "mince")
+    assert (fusion.granularity, fusion.quality, fusion.leftover) == (
+        "document",
+        "cross_entropy",
+        "renormalise",
+    )
+    assert fusion.include_target
+    assert training["learning_rate"] == 1e-5
+    assert training["per_device_train_batch_size"] * training["gradient_accumulation_steps"] * 8 == 128
+    assert (training["adam_beta1"], training["adam_beta2"], training["weight_decay"]) == (0.9, 0.95, 0.1)
+    assert suite.seed == 42
+
+
+def test_the_papers_models_are_hub_models_and_bbh_is_whole(paper: LoadedSuite) -> None:
+    suite = paper.suite
+    references = [reference_of(m.model or "", paper.folder) for m in (suite.target, *suite.sources)]
+    assert all(isinstance(r, HubRepository) for r in references)
+    bbh = suite.benchmarks["reasoning"][0]
+    assert len(set(bbh.tasks)) == 27
+    assert bbh.num_fewshot == 3
+
+
+def test_tiny_models_can_take_the_papers_models_place(tmp_path: Path) -> None:
+    swaps = [
+        f"{place}.{key}={value}"
+        for place, kind in (
+            ("target", "llama"),
+            ("sources.open-llama-7b-v2", "llama"),
+            ("sources.mpt-7b", "mpt"),
+        )
+        for key, value in (("model", f"random:{kind}"), ("tokenizer", tmp_path))
+    ]
+    suite = load_suite("fusellm-7b", swaps).suite
+    assert [m.model for m in suite.sources] == ["random:llama", "random:mpt"]
+
+
+def test_published_figures_agree_with_their_own_averages(paper: LoadedSuite) -> None:
+    """The paper's averages follow from its rows; 0.01 for figures that were rounded before averaging."""
+    published = read_published(paper.suite.comparison.published or "")
+    for capability, averages in published.averages.items():
+        rows = [b for b in published.benchmarks.values() if b.capability == capability]
+        for model, average in averages.items():
+            mean = sum(b.scores[model] for b in rows) / len(rows)
+            assert math.isclose(mean, average, abs_tol=0.011), (capability, model, mean, average)
+
+
+def test_published_rows_carry_the_suites_names_and_every_role(paper: LoadedSuite) -> None:
+    published = read_published("fusellm-7b")
+    shared = {b.name for rows in paper.suite.benchmarks.values() for b in rows} & set(published.benchmarks)
+    assert shared == {"bbh", "arc_easy", "arc_challenge", "boolq", "hellaswag", "openbookqa"}
+    assert published.model_in_role(Role.FUSED) == ["FuseLLM-7B"]
+    assert set(published.models.values()) == set(Role)
+    assert published.benchmarks["bbh"].scores["FuseLLM-7B"] == 41.75
+
+
+def test_unknown_published_results_name_the_nearest() -> None:
+    assert published_names() == ["fusellm-7b"]
+    with pytest.raises(InputError, match="did you mean 'fusellm-7b'"):
+        read_published("fusellm-13b")
