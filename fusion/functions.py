@@ -98,7 +98,9 @@ def avgce(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
     """
     _check(models, quality)
     weights = _softmax(-np.nan_to_num(quality, nan=np.inf), np.stack([m.kept for m in models]))
-    ids = np.concatenate([m.ids for m in models], axis=1)
+    ids = np.concatenate(
+        [np.where(w[:, None] > 0, m.ids, -1) for m, w in zip(models, weights, strict=True)], axis=1
+    )
     parts = [w[:, None] * m.probabilities for m, w in zip(models, weights, strict=True)]
     fused = merge_entries(ids, np.concatenate(parts, axis=1))
     kept = weights.sum(0) > 0

@@ -1,0 +1,202 @@
+"""A row is used where its source has read what the target has read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from fusion.alignment import align_em, align_end_byte, align_mined, edit_path
+from fusion.tokens import TokenTable, encode, token_table
+from fusion.vocabulary import VocabularyMap, map_exact
+from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families, word_piece
+
+
+def ints(*values: int) -> NDArray[np.int32]:
+    return np.array(values, np.int32)
+
+
+def table(*pieces: bytes, **roles: int) -> TokenTable:
+    return TokenTable(pieces, roles, frozenset(roles.values()))
+
+
+# --- end byte
+
+
+def test_rows_meet_where_both_have_read_the_same_bytes() -> None:
+    """Target "ab|c|de|f", source "a|bc|def"."""
+    assert align_end_byte(ints(2, 3, 5, 6), ints(1, 3, 6)).tolist() == [-1, 1, -1, 2]
+
+
+def test_last_meets_last_where_several_rows_end_alike() -> None:
+    """Target: bos and a lone space mark at 0; source: bos alone. Then a token that adds no byte."""
+    assert align_end_byte(ints(0, 0, 2), ints(0, 2, 2)).tolist() == [-1, 0, 2]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [((), (1,)), ((1,), ()), ((), ())])
+def test_windows_without_rows(ours: tuple[int, ...], theirs: tuple[int, ...]) -> None:
+    assert align_end_byte(ints(*ours), ints(*theirs)).tolist() == [-1] * len(ours)
+
+
+ascending = st.lists(st.integers(0, 2), max_size=30).map(lambda steps: np.cumsum(steps, dtype=np.int32))
+
+
+@settings(max_examples=200, deadline=None)
+@given(ours=ascending, theirs=ascending)
+def test_end_byte_matches_the_definition(ours: NDArray[np.int32], theirs: NDArray[np.int32]) -> None:
+    last = {int(end): row for row, end in enumerate(theirs)}
+    expected = [
+        last.get(int(end), -1) if row + 1 == len(ours) or ours[row + 1] != end else -1
+        for row, end in enumerate(ours)
+    ]
+    assert align_end_byte(ours, theirs).tolist() == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(ends=ascending)
+def test_aligned_rows_never_go_back(ends: NDArray[np.int32]) -> None:
+    kept = [r for r in align_end_byte(ends, np.unique(ends)).tolist() if r >= 0]
+    assert kept == sorted(set(kept))
+
+
+@pytest.mark.parametrize("text", ["The cats sat.", "日本 😀\r\n\tThe cat\x00", " cat", "x"])
+def test_identity_every_row_meets_itself(text: str) -> None:
+    for tokenizer in (byte_level(), byte_fallback()):
+        names = token_table(tokenizer)
+        found = encode(tokenizer, names, text, bos="bos" in names.roles, eos=True)
+        itself = np.arange(len(found.input_ids) - 1)
+        assert align_em(found.input_ids, found.input_ids, names, names).tolist() == itself.tolist()
+        by_end = align_end_byte(found.ends[:-1], found.ends[:-1])
+        repeated = np.append(found.ends[1:-1] == found.ends[:-2], False)
+        assert by_end.tolist() == np.where(repeated, -1, itself).tolist()
+
+
+def test_contexts_are_equal_up_to_white_space_in_all_families() -> None:
+    text = "The cat sat on\nthe mat."
+    for a in families().values():
+        for b in families().values():
+            ours, theirs = (encode(t, token_table(t), text, bos=False, eos=True) for t in (a, b))
+            rows = align_end_byte(ours.ends[:-1], theirs.ends[:-1])
+            hit = np.flatnonzero(rows >= 0)
+            assert {3, 7, 11, 14, 18, 22} <= set(ours.ends[hit].tolist())
+            assert (theirs.ends[rows[hit]] == ours.ends[hit]).all()
+
+
+# --- the paper's
+
+
+def test_costs_lead_the_path_and_ties_go_diagonally() -> None:
+    path, cost = edit_path(["ab", "c"], ["a", "b", "c"])
+    assert path.tolist() == [[0, 0], [0, 1], [1, 2]]
+    assert cost == 2  # ab/a and ab/b cost 1 each
+    assert edit_path(["x", "y"], ["y", "x"])[0].tolist() == [[0, 0], [1, 1]]  # up and left cost the same
+
+
+def slow_path(source: list[str], target: list[str]) -> tuple[list[list[int]], int]:
+    """The dynamic programme as in a textbook; `min` takes the first of equals: diagonal, up, left."""
+    from rapidfuzz.distance import Levenshtein
+
+    best: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
+    for i, s in enumerate(source):
+        for j, t in enumerate(target):
+            before = [c for c in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if c in best]
+            came = min(before, key=lambda c: best[c][0]) if before else None
+            best[i, j] = (best[came][0] if came else 0) + Levenshtein.distance(s, t), came
+    cell: tuple[int, int] | None = (len(source) - 1, len(target) - 1)
+    total, path = best[cell][0], []  # type: ignore[index]
+    while cell is not None:
+        path.append(list(cell))
+        cell = best[cell][1]
+    return path[::-1], total
+
+
+words = st.lists(st.text("ab", max_size=3), min_size=1, max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(source=words, target=words)
+def test_path_is_that_of_the_textbook(source: list[str], target: list[str]) -> None:
+    path, cost = edit_path(source, target)
+    assert (path.tolist(), cost) == slow_path(source, target)
+
+
+def test_empty_sequences_have_no_path() -> None:
+    assert edit_path([], ["a"])[0].shape == (0, 2)
+
+
+SOURCE = table(b"ab", b"c", b" d", b"e", b"f", b"<s>", bos=5)
+TARGET = table(b"a", b"b", b"c", b" d", b"x", b"[B]", bos=5)
+
+
+def test_em_keeps_equal_tokens_that_meet_one_to_one() -> None:
+    """ab meets a and b, so neither is kept; c and " d" meet their like; e meets x, which differs."""
+    found = align_em(ints(0, 1, 2, 3, 4, 0), ints(0, 1, 2, 3, 0), TARGET, SOURCE)
+    assert found.tolist() == [-1, -1, 1, 2, -1]
+
+
+def test_mined_keeps_what_the_map_says_too() -> None:
+    to_x = VocabularyMap(ints(-1, -1, -1, 4, -1, -1), ints(-1, -1, -1, 1, -1, -1))
+    found = align_mined(ints(0, 1, 2, 3, 4, 0), ints(0, 1, 2, 3, 0), TARGET, SOURCE, to_x)
+    assert found.tolist() == [-1, -1, 1, 2, 3]
+
+
+def test_bos_meets_bos_whatever_its_spelling() -> None:
+    """Defect 10; and a bos that only one model has does not shift the rest."""
+    both = align_em(ints(5, 2, 3, 2), ints(5, 1, 2, 1), TARGET, SOURCE)
+    assert both.tolist() == [0, 1, 2]
+    assert align_em(ints(2, 3, 2), ints(5, 1, 2, 1), TARGET, SOURCE).tolist() == [1, 2]
+
+
+def test_rows_are_those_that_predict_something() -> None:
+    """S tokens have S - 1 rows on both sides."""
+    assert align_em(ints(2), ints(1), TARGET, SOURCE).tolist() == []
+    assert align_em(ints(2, 3), ints(1), TARGET, SOURCE).tolist() == [-1]
+
+
+def test_special_tokens_are_not_text() -> None:
+    """Text that spells like another model's end token is not that token."""
+    spelled, marked = table(b"c", b"</s>"), table(b"c", b"</s>", eos=1)
+    found = align_em(ints(0, 1, 0), ints(0, 1, 0), spelled, marked)
+    assert found.tolist() == [0, -1]
+    assert align_em(ints(0, 1, 0), ints(0, 1, 0), marked, marked).tolist() == [0, 1]
+
+
+def test_end_byte_keeps_more_than_exact_match_here() -> None:
+    """Where " cat" and "s" meet " cats": other tokens, same bytes read."""
+    text = "The cats sat on the mat. The dogs ran."
+    target, source = token_table(byte_level()), token_table(word_piece())
+    ours = encode(byte_level(), target, text, bos=False, eos=True)
+    theirs = encode(word_piece(), source, text, bos=False, eos=True)
+    by_end = align_end_byte(ours.ends[:-1], theirs.ends[:-1])
+    exact = align_em(ours.input_ids, theirs.input_ids, target, source)
+    mined = align_mined(ours.input_ids, theirs.input_ids, target, source, map_exact(source, target))
+    assert (by_end >= 0).sum() > (mined >= 0).sum() >= (exact >= 0).sum() > 0
+
+
+# --- the authors' code
+
+
+def golden_tokens(row: dict[str, Any], side: str, vocabulary: list[str], marker: str) -> list[str]:
+    return [vocabulary[i].replace(marker, "") for i in row[f"{side}_ids"]]
+
+
+def test_paths_are_the_authors(shared: Path) -> None:
+    """On their spelling (marker of the space removed): same partners for each target token, same cost."""
+    from tokenizers import Tokenizer
+
+    vocabularies = {}
+    for name in ("bpe8k", "uni8k"):
+        tokenizer = Tokenizer.from_file(str(shared / "golden/toks" / name / "tokenizer.json"))
+        vocabularies[name] = [str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size())]
+    for row in json.loads((shared / "golden/align_REF_uni8k_to_bpe8k.json").read_text()):
+        source = golden_tokens(row, "blend", vocabularies["uni8k"], "\u2581")
+        target = golden_tokens(row, "base", vocabularies["bpe8k"], "\u0120")
+        path, cost = edit_path(source, target)
+        partners: list[list[int]] = [[] for _ in target]
+        for i, j in path.tolist():
+            partners[j].append(i)
+        assert partners == row["base_to_blending"] and cost == row["dtw_cost"]

@@ -1,0 +1,135 @@
+"""Tokens are matched by what they stand for; near matches are the nearest, by id, and refused when bad."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
+
+from fusion.errors import FusionError
+from fusion.tokens import TokenTable, token_table
+from fusion.vocabulary import VocabularyMap, map_exact, map_minimum_edit
+from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families
+
+
+def table(*pieces: bytes, special: tuple[int, ...] = (), **roles: int) -> TokenTable:
+    return TokenTable(pieces, roles, frozenset(special) | frozenset(roles.values()))
+
+
+def test_exact_is_by_bytes_across_spellings() -> None:
+    """Defect 3: a newline is a newline, spelled U+010A by one tokenizer and <0x0A> by the other."""
+    source, target = token_table(byte_fallback()), token_table(byte_level())
+    found = map_exact(source, target)
+    for piece in (b"\n", b"\t", b" ", b"\xc3", b"a", b"."):
+        assert target.pieces[found.target_ids[source.pieces.index(piece)]] == piece
+    for token in np.flatnonzero(found.target_ids >= 0).tolist():
+        if source.is_text(token):
+            assert source.pieces[token] == target.pieces[found.target_ids[token]]
+
+
+def test_identity() -> None:
+    for tokenizer in families().values():
+        names = token_table(tokenizer)
+        found = map_exact(names, names)
+        doubled = {p for p in names.pieces if names.pieces.count(p) > 1}
+        for token, piece in enumerate(names.pieces):
+            assert found.target_ids[token] == token or piece in doubled
+        assert map_minimum_edit(names, names, threshold=0.3).target_ids.tolist() == found.target_ids.tolist()
+    assert VocabularyMap.identity(3).target_ids.tolist() == [0, 1, 2]
+
+
+def test_specials_meet_by_role_and_never_text() -> None:
+    """Defect 10: <eos> is </s>, not the text "eos"; an unused control token is nothing."""
+    source = table(b"<eos>", b"<unused>", b"</s>", b"<tool>", special=(1, 3), eos=0)
+    target = table(b"<eos>", b"unused", b"</s>", b"<tool>", special=(3,), eos=2)
+    assert map_exact(source, target).target_ids.tolist() == [2, -1, -1, 3]
+    assert map_minimum_edit(source, target, threshold=0.5).target_ids.tolist()[:2] == [2, -1]
+
+
+def test_a_token_of_several_roles_goes_by_its_end() -> None:
+    source = table(b"<|endoftext|>", bos=0, eos=0, unk=0, pad=0)
+    target = table(b"<s>", b"</s>", b"<unk>", bos=0, eos=1, unk=2)
+    assert map_exact(source, target).target_ids.tolist() == [1]
+
+
+def test_ids_without_meaning_match_nothing() -> None:
+    assert map_exact(table(b"", b"a"), table(b"", b"a")).target_ids.tolist() == [-1, 1]
+    assert map_minimum_edit(table(b""), table(b"", b"a"), threshold=0.9).target_ids.tolist() == [-1]
+
+
+def test_lowest_id_of_equal_targets() -> None:
+    """Defect 8: never by the order in which a vocabulary happens to be listed."""
+    assert map_exact(table(b"a"), table(b"x", b"a", b"a")).target_ids.tolist() == [1]
+    found = map_minimum_edit(table(b"abcd"), table(b"zzzz", b"abcx", b"abyd"), threshold=0.3)
+    assert (found.target_ids.tolist(), found.distance.tolist()) == ([1], [1])
+
+
+def test_threshold_is_relative_to_the_longer() -> None:
+    """abc/abcd: one edit in four bytes, 25 %."""
+    source, target = table(b"abc"), table(b"abcd")
+    assert map_minimum_edit(source, target, threshold=0.25).target_ids.tolist() == [0]
+    refused = map_minimum_edit(source, target, threshold=0.24)
+    assert (refused.target_ids.tolist(), refused.distance.tolist()) == ([-1], [-1])
+
+
+def test_newline_is_never_taken_for_an_exclamation_mark() -> None:
+    """Defect 3: one byte for another is 100 % of it; the mass stays left over instead."""
+    found = map_minimum_edit(table(b"\n", "’".encode()), table(b"!", b"'"), threshold=0.34)
+    assert found.target_ids.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0])
+def test_threshold_outside_its_range_is_an_error(threshold: float) -> None:
+    with pytest.raises(FusionError, match="threshold"):
+        map_minimum_edit(table(b"a"), table(b"a"), threshold=threshold)
+
+
+def slow_minimum_edit(source: TokenTable, target: TokenTable, threshold: float) -> list[tuple[int, int]]:
+    """Every pair, by definition."""
+    out = []
+    for piece in source.pieces:
+        near = [
+            (Levenshtein.distance(list(piece), list(other)), token)
+            for token, other in enumerate(target.pieces)
+            if target.is_text(token)
+        ]
+        near = [(d, i) for d, i in near if d <= threshold * max(len(piece), len(target.pieces[i])) + 1e-9]
+        out.append(min(near, default=(-1, -1)))
+    return out
+
+
+short = st.lists(st.binary(min_size=1, max_size=7).map(lambda b: bytes(c % 3 + 97 for c in b)), max_size=15)
+
+
+@settings(max_examples=150, deadline=None)
+@given(source=short, target=short, threshold=st.sampled_from([0.0, 0.2, 0.34, 0.5, 0.8]))
+def test_minimum_edit_is_the_definition(source: list[bytes], target: list[bytes], threshold: float) -> None:
+    ours, theirs = table(*source), table(*target)
+    found = map_minimum_edit(ours, theirs, threshold=threshold)
+    expected = slow_minimum_edit(ours, theirs, threshold)
+    assert list(zip(found.distance.tolist(), found.target_ids.tolist(), strict=True)) == expected
+
+
+def test_nearest_is_the_authors_where_both_judge_the_same_letters(shared: Path) -> None:
+    """Their map of 8k tokens to 8k runs on spelling, without threshold, in id order.
+
+    Where a token and its match are printable ASCII, spelling and bytes are the same letters: there ours is
+    theirs, if it is within the threshold (a worse one may give way to a longer token at the same distance).
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    folders = [shared / "golden/toks" / name for name in ("uni8k", "bpe8k")]
+    source, target = (token_table(PreTrainedTokenizerFast.from_pretrained(f)) for f in folders)
+    golden = json.loads((shared / "golden/vocabmap_uni8k_to_bpe8k_REF_full.json").read_text())["map"]
+    found = map_minimum_edit(source, target, threshold=0.34)
+    compared = [
+        (target.pieces[found.target_ids[token]], theirs.encode())
+        for token, (spelled, theirs) in enumerate(golden)
+        if source.is_text(token) and (spelled + theirs).isascii() and spelled.isprintable()
+        if Levenshtein.distance(spelled, theirs) <= 0.34 * max(len(spelled), len(theirs))
+    ]
+    assert len(compared) > 2000
+    assert all(ours == theirs for ours, theirs in compared)
