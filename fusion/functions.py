@@ -70,7 +70,7 @@ def mince(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
     winner has no row, there is no teacher, though another model may have one.
     """
     _check(models, quality)
-    best = np.argmin(np.nan_to_num(quality, nan=np.inf), axis=0)
+    best = np.argmin(_known(quality), axis=0)
     width = max(m.ids.shape[1] for m in models)
     count = len(best)
     fused = Projected(
@@ -97,7 +97,7 @@ def avgce(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
     models'.
     """
     _check(models, quality)
-    weights = _softmax(-np.nan_to_num(quality, nan=np.inf), np.stack([m.kept for m in models]))
+    weights = _softmax(-_known(quality), np.stack([m.kept for m in models]))
     ids = np.concatenate(
         [np.where(w[:, None] > 0, m.ids, -1) for m, w in zip(models, weights, strict=True)], axis=1
     )
@@ -115,6 +115,11 @@ def _check(models: Sequence[Projected], quality: NDArray[np.float64]) -> None:
             f"{len(models)} models with {sorted(counts)} rows do not fit qualities of shape {quality.shape}",
             remedy="project every model onto the same target rows",
         )
+
+
+def _known(quality: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quality with the worst in place of what is not known."""
+    return np.where(np.isnan(quality), np.inf, quality)
 
 
 def _softmax(scores: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:

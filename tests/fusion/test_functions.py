@@ -56,7 +56,7 @@ def test_nothing_scored_is_the_worst_quality() -> None:
 
 
 def test_finer_tokens_do_not_win_by_being_finer() -> None:
-    """Defect 4: one text at about one likelihood, in 10 and in 20 tokens: per token the worse looks better."""
+    """Defect 4: one text at about one likelihood, in 10 and in 20 tokens: per token the worse wins."""
     coarse, fine = scores([10.0], [40], [10]), scores([10.5], [40], [20])
     group = np.array([0])
     assert group_quality(coarse, group, "bits_per_byte") < group_quality(fine, group, "bits_per_byte")
