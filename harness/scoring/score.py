@@ -37,8 +37,9 @@ def score_benchmark(benchmark: BenchmarkSpec, model: LoadedLM, options: ScoringO
     Raises:
         InputError: unknown task, missing dataset, a metric that the task does not give per document.
     """
-    with environment(options, "subprocess" if options.execution == "subprocess" else "refused"):
+    with environment(options, "inspect"):  # code tasks run a program of their own when they are imported
         tasks = build_tasks(benchmark.tasks, options)
+    with environment(options, options.execution):
         run = {name: task for name, task in tasks.items() if not _refused(benchmark, task, options)}
         samples = _evaluate(run, benchmark, model.lm, options) if run else {}
         answers = [
