@@ -2,7 +2,8 @@
 
 A run is found by the tag of its key. Its digest tag is written last, so a run that carries the right digest
 and is FINISHED is whole. MLflow keeps the larger of two values logged at the same step and time, and never
-changes a parameter; so when numbers changed, the old run is deleted and a new one made in its place.
+changes a parameter; so when numbers changed, a new run is made, and the old one deleted once the new
+one is whole.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,9 +55,6 @@ def write_run(client: Any, experiment: str, plan: RunPlan, extra: Mapping[str, s
         if run.info.status == "FINISHED" and run.data.tags.get(CONTENT) == content:
             return str(run.info.run_id)
     kept = next((run for run in found if run.data.tags.get(NUMBERS) == numbers), None)
-    for run in found:
-        if run is not kept:
-            client.delete_run(run.info.run_id)
     if kept is None:
         kept = _create(client, experiment, plan, tags)
         _log_numbers(client, kept.info.run_id, plan)
@@ -69,7 +67,8 @@ def write_run(client: Any, experiment: str, plan: RunPlan, extra: Mapping[str, s
 
 
 def remove_others(client: Any, experiment: str, run: str, kept: Iterable[str]) -> None:
-    """Delete what is left of earlier states of a run: models it no longer has, a request sent twice."""
+    """Delete what is left of earlier states of a run: numbers since corrected, models it no longer has, runs
+    begun and not finished, a request that was sent twice."""
     wanted = set(kept)
     for found in runs_with(client, experiment, COMPARISON, run):
         if found.info.run_id not in wanted:

@@ -317,6 +317,16 @@ def test_a_database_that_is_none_is_refused_at_once(
     assert time.monotonic() - started < 5
 
 
+def test_a_database_that_cannot_be_opened_is_not_tried_for_minutes(
+    synced: tuple[RunRecord, Path, TrackingLinks], tmp_path: Path
+) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    started = time.monotonic()
+    with pytest.raises(TrackingError, match="unable to open"):
+        sync_run(synced[1], SPEC, results=tmp_path)
+    assert time.monotonic() - started < 5
+
+
 def test_a_database_that_another_program_holds_is_named(
     results: Path, synced: tuple[RunRecord, Path, TrackingLinks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
