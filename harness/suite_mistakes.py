@@ -124,9 +124,9 @@ def _folder_mistakes(path: str, text: str, folder: Path) -> Iterator[str]:
 
 
 def _corpus_mistakes(corpus: Any, folder: Path) -> Iterator[str]:
-    if not isinstance(corpus, dict) or corpus.get("kind") not in CORPUS_KEYS:
+    kind = corpus.get("kind") if isinstance(corpus, dict) else None
+    if not isinstance(kind, str) or kind not in CORPUS_KEYS:
         return
-    kind = corpus["kind"]
     needed, optional = CORPUS_KEYS[kind]
     for key in needed:
         if not corpus.get(key):
@@ -142,7 +142,7 @@ def _corpus_mistakes(corpus: Any, folder: Path) -> Iterator[str]:
 def _file_mistakes(files: Any, folder: Path) -> Iterator[str]:
     from harness.corpus_files import matching_files  # late: keeps this module free of readers
 
-    for pattern in [files] if isinstance(files, str) else files or ():
+    for pattern in [files] if isinstance(files, str) else files if isinstance(files, list) else ():
         if isinstance(pattern, str) and not matching_files(pattern, folder):
             yield f"corpus.files: nothing matches {pattern!r} in {folder} (the suite) or {Path.cwd()}"
 

@@ -50,11 +50,15 @@ def _kind(data: Any) -> str:
     return "nothing" if data is None else f"a {type(data).__name__}"
 
 
-def _duplicate_keys(node: yaml.Node | None, path: str) -> Iterator[str]:
+def _duplicate_keys(node: yaml.Node | None, path: str, above: tuple[yaml.Node, ...] = ()) -> Iterator[str]:
     """YAML keeps the last of two equal keys without a word; a suite must not."""
+    if any(node is ancestor for ancestor in above):
+        yield f"{path.rstrip('.')}: an alias of what contains it"
+        return
+    above = (*above, node) if node else above
     if isinstance(node, yaml.SequenceNode):
         for index, element in enumerate(node.value):
-            yield from _duplicate_keys(element, f"{path}{index}.")
+            yield from _duplicate_keys(element, f"{path}{index}.", above)
     if not isinstance(node, yaml.MappingNode):
         return
     first: dict[str, int] = {}
@@ -64,7 +68,7 @@ def _duplicate_keys(node: yaml.Node | None, path: str) -> Iterator[str]:
             column = key.start_mark.column + 1
             yield f"{path}{name}: key given twice (line {first[name]}, and line {line}, column {column})"
         first.setdefault(name, line)
-        yield from _duplicate_keys(value, f"{path}{name}.")
+        yield from _duplicate_keys(value, f"{path}{name}.", above)
 
 
 def _assign(container: Any, path: str, value: Any) -> None:

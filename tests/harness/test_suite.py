@@ -1,11 +1,15 @@
 """Loading suites: what a good one means, and that every mistake of a bad one is reported at once."""
 
 import json
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness.errors import SuiteError
 from harness.suite import LoadedSuite, limit_items, load_suite, resolved
@@ -110,6 +114,36 @@ def test_ten_mistakes_and_more_are_reported_in_one_go(folder: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 3, -1, 0.5, "", "text", [], ["x"], [[]], {}, {"name": []}, {"kind": ["x"]}]
+)
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value in plain data."""
+    inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [*([path] if path else []), *(p for key, value in inside for p in places(value, (*path, key)))]
+
+
+FULL = {**SMALL, "corpus": {"kind": "files", "files": ["*.txt"]}, "comparison": {"published": "fusellm-7b"}}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(places(FULL)), ODD), min_size=1, max_size=3))
+def test_whatever_stands_where_it_should_not_is_a_mistake_and_no_crash(
+    folder: Path, changes: list[tuple[tuple[Any, ...], Any]]
+) -> None:
+    data = deepcopy(FULL)
+    for path, value in changes:
+        with suppress(LookupError, TypeError):  # an earlier change removed the place
+            inner: Any = data
+            for step in path[:-1]:
+                inner = inner[step]
+            inner[path[-1]] = deepcopy(value)
+    with suppress(SuiteError):
+        load(folder, **data)
+
+
 # --- YAML ------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +164,12 @@ def test_duplicate_keys_are_found_inside_lists(folder: Path) -> None:
     (folder / "twice.yaml").write_text(yaml.safe_dump(SMALL) + "training:\n  a:\n  - {b: 1, b: 2}\n")
     with pytest.raises(SuiteError, match=r"training\.a\.0\.b: key given twice"):
         load_suite(folder / "twice.yaml")
+
+
+def test_an_alias_of_itself_is_refused(folder: Path) -> None:
+    (folder / "loop.yaml").write_text(yaml.safe_dump(SMALL) + "training: &loop {a: *loop}\n")
+    with pytest.raises(SuiteError, match=r"training\.a: an alias of what contains it"):
+        load_suite(folder / "loop.yaml")
 
 
 def test_a_newer_version_is_the_only_complaint(folder: Path) -> None:
