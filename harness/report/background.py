@@ -171,6 +171,8 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 
 def _fact(value: Any) -> str:
+    if isinstance(value, str) and len(value) > 24:  # a fingerprint
+        return f"{value[:16]}…"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,6 +1,6 @@
 """Items that fusion gained and lost, with every model's answer beside each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -102,35 +102,26 @@ def choose(changes: Sequence[Changes]) -> list[Example]:
 
 def change_table(changes: Sequence[Changes]) -> Markup:
     """Counts of items gained, lost and unchanged, as numbers and bars."""
-    head = tag("tr", *(tag("th", t, scope="col", class_=c) for t, c in _COLUMNS))
-    return tag("table", tag("thead", head), tag("tbody", [_count_row(c) for c in changes]), class_="changes")
-
-
-_COLUMNS = (
-    ("Benchmark", None),
-    ("gained", "number"),
-    ("", None),
-    ("lost", "number"),
-    ("", None),
-    ("unchanged", "number"),
-)
+    titles = (("Benchmark", None), ("gained", "number"), ("", "drawn"), ("lost", "number"), ("", "drawn"))
+    head = [tag("th", t, scope="col", class_=c) for t, c in (*titles, ("unchanged", "number"))]
+    rows = [_count_row(c) for c in changes]
+    return tag("table", tag("thead", tag("tr", head)), tag("tbody", rows), class_="changes")
 
 
 def _count_row(c: Changes) -> Markup:
-    n = max(1, c.gained + c.lost + c.kept)
-    bars: Mapping[str, float] = {"gain": 100 * c.gained / n, "loss": 100 * c.lost / n}
-    gained, lost = (
-        tag(
-            "td",
-            tag("span", class_="bar", style=f"width:{width:.1f}%;background:var(--{css})"),
-            style="width:22%",
-        )
-        for css, width in bars.items()
-    )
-    count = (tag("td", value, class_="number") for value in (c.gained, c.lost, c.kept))
-    return tag(
-        "tr", tag("th", c.benchmark.name, scope="row"), next(count), gained, next(count), lost, next(count)
-    )
+    n = c.gained + c.lost + c.kept
+    counts = [
+        *_counted(c.gained, n, "gain"),
+        *_counted(c.lost, n, "loss"),
+        tag("td", c.kept, class_="number"),
+    ]
+    return tag("tr", tag("th", c.benchmark.name, scope="row"), counts)
+
+
+def _counted(count: int, n: int, kind: str) -> tuple[Markup, Markup]:
+    """A number, and its share of n as a bar."""
+    bar = tag("span", class_="bar", style=f"width:{100 * count / n:.1f}%;background:var(--{kind})")
+    return tag("td", count, class_="number"), tag("td", bar, class_="drawn")
 
 
 def example_block(example: Example) -> Markup:

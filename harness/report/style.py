@@ -67,7 +67,8 @@ td:last-child, th:last-child { padding-right: 0; }
 .scores .value { font-size: 1.05em; }
 .facts th { width: 14rem; font-weight: 400; color: var(--muted); }
 .facts td { overflow-wrap: anywhere; }
-.bar { display: block; height: .5rem; margin-top: .45rem; min-width: 1px; background: var(--other); }
+.drawn { width: 22%; }
+.bar { display: block; height: .5rem; margin-top: .45rem; background: var(--other); }
 
 .dots { display: grid; grid-template-columns: minmax(7rem, 12rem) 1fr 3.5rem 1fr 12rem; gap: .15rem .9rem;
   align-items: center; font-size: .9rem; margin-top: 1rem; }
@@ -115,7 +116,7 @@ td:last-child, th:last-child { padding-right: 0; }
 details summary { cursor: pointer; margin-top: 1rem; }
 details pre { background: var(--faint); padding: .7rem .9rem; margin-top: .5rem; }
 
-@media (max-width: 46rem) {
+@media screen and (max-width: 46rem) {
   main { padding: 1.5rem 1rem 4rem; }
   .verdict .first { font-size: 1.2rem; }
   .dots, .dots.plain { grid-template-columns: 1fr 1fr; gap: 0 1rem; }
@@ -128,7 +129,8 @@ details pre { background: var(--faint); padding: .7rem .9rem; margin-top: .5rem;
   .scores thead { display: none; }
   .scores, .scores tbody, .scores tr, .scores th, .scores td { display: block; }
   .scores tr { border-bottom: 1px solid var(--rule); padding: .5rem 0; }
-  .scores th, .scores td { border: 0; padding: .1rem 0; }
+  .scores th, .scores td, .scores td:last-child { border: 0; padding: .1rem 0; }
+  .changes .drawn { display: none; }
   .scores .average { padding-left: .5rem; padding-right: .5rem; background: var(--faint); }
   .scores .capability { padding-bottom: 0; }
   .scores td { display: grid; grid-template-columns: 1fr 3.2rem 4.6rem 7.5rem; text-align: right;

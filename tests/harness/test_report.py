@@ -92,7 +92,7 @@ class TestHtml:
     def test_light_dark_paper_and_phone(self, html: str) -> None:
         assert "@media (prefers-color-scheme: dark)" in html
         assert "@media print" in html
-        assert "@media (max-width" in html
+        assert "@media screen and (max-width" in html
         assert 'name="viewport"' in html
 
     def test_significance_is_not_told_by_colour_alone(self, html: str) -> None:
