@@ -15,6 +15,7 @@ from harness.scoring.catalogue import task_manager
 from harness.scoring.gold import Gold, score_continuations, target_gold
 from harness.scoring.model import LoadedLM, load_lm
 from harness.scoring.options import ScoringOptions
+from harness.scoring.patching import replaced
 from harness.scoring.samples import Answer, answer_of, items_of, require_metrics
 from harness.scoring.tasks import Tasks, build_tasks, chosen_filter, configure, environment, executes_code
 from harness.suite import BenchmarkSpec
@@ -59,26 +60,28 @@ def _refused(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bo
 
 
 def _evaluate(tasks: Tasks, benchmark: BenchmarkSpec, lm: Any, options: ScoringOptions) -> dict[str, Any]:
-    from lm_eval.evaluator import simple_evaluate
+    from lm_eval import evaluator
 
     for task in tasks.values():
         if executes_code(benchmark, task):
             score_ahead(task)
-    results = simple_evaluate(
-        model=lm,
-        tasks=list(tasks.values()),
-        task_manager=task_manager(benchmark.tasks, options),
-        num_fewshot=benchmark.num_fewshot,
-        limit=benchmark.limit,
-        gen_kwargs=dict(benchmark.gen_kwargs) or None,
-        log_samples=True,
-        bootstrap_iters=0,
-        random_seed=options.seed,
-        numpy_random_seed=options.seed,
-        torch_random_seed=options.seed,
-        fewshot_random_seed=options.seed,
-        confirm_run_unsafe_code=options.execution == "subprocess",
-    )
+    # It would describe the machine by running a dozen programs, every time; a run does that once.
+    with replaced(evaluator, "add_env_info", lambda _results: None):
+        results = evaluator.simple_evaluate(
+            model=lm,
+            tasks=list(tasks.values()),
+            task_manager=task_manager(benchmark.tasks, options),
+            num_fewshot=benchmark.num_fewshot,
+            limit=benchmark.limit,
+            gen_kwargs=dict(benchmark.gen_kwargs) or None,
+            log_samples=True,
+            bootstrap_iters=0,
+            random_seed=options.seed,
+            numpy_random_seed=options.seed,
+            torch_random_seed=options.seed,
+            fewshot_random_seed=options.seed,
+            confirm_run_unsafe_code=options.execution == "subprocess",
+        )
     samples: dict[str, Any] = results["samples"]
     return samples
 

@@ -1,0 +1,403 @@
+"""Scoring: items, bits per byte, the mirror, refusal, fingerprints and what bad input gets."""
+
+import json
+from dataclasses import replace
+from math import isclose, log
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import InputError
+from harness.results import Item
+from harness.scoring import (
+    DatasetRef,
+    LoadedLM,
+    ScoringOptions,
+    datasets_of,
+    load_lm,
+    score_benchmark,
+    score_benchmarks,
+    task_fingerprint,
+    validate_benchmarks,
+)
+from harness.scoring.gold import Gold, bits_per_byte, gold_index, scored_bytes
+from harness.scoring.samples import doc_hash, item_ids
+from harness.suite import BenchmarkSpec
+from tests.harness.scoring_world import arc_row, humaneval_row, write_mirror, write_model, write_rows
+
+
+def benchmark(name: str, metric: str, **others: Any) -> BenchmarkSpec:
+    return BenchmarkSpec(**{"name": name, "tasks": (name,), "metrics": (metric,), **others})
+
+
+ARC = benchmark("arc_easy", "acc")
+GSM8K = benchmark("gsm8k", "exact_match", num_fewshot=2, limit=4, gen_kwargs={"max_gen_toks": 4})
+HUMANEVAL = benchmark(
+    "humaneval",
+    "pass@1",
+    gold="{{canonical_solution}}",
+    executes_code=True,
+    gen_kwargs={"max_gen_toks": 4},
+)
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_mirror(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture(scope="module")
+def options(mirror: Path) -> ScoringOptions:
+    return ScoringOptions(mirror=mirror, offline=True, device="cpu", batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, options: ScoringOptions) -> LoadedLM:
+    return load_lm(write_model(tmp_path_factory.mktemp("model")), options)
+
+
+@pytest.fixture(scope="module")
+def arc_items(model: LoadedLM, options: ScoringOptions) -> list[Item]:
+    return score_benchmark(ARC, model, options)
+
+
+# --- bits per byte
+
+
+def test_bits_per_byte_is_the_negative_log2_likelihood_per_byte() -> None:
+    """Half a chance per byte is one bit per byte: log p = 5 ln(1/2) over the 5 bytes of " café" less one."""
+    gold = Gold("cafe", "A:", " cafe")
+    assert scored_bytes(gold) == 5
+    value = bits_per_byte(gold, 5 * log(0.5))
+    assert value is not None
+    assert isclose(value, 1.0)
+
+
+def test_bytes_are_utf8_and_include_white_space_moved_from_the_prompt() -> None:
+    assert scored_bytes(Gold("é", "A:", " é")) == 3  # one space, two bytes
+    assert scored_bytes(Gold("x", "def f():\n", "    x")) == 6  # lm-eval scores "\n    x"
+
+
+def test_nothing_scored_has_no_bits_per_byte() -> None:
+    assert bits_per_byte(Gold("", "A:", ""), None) is None
+    assert bits_per_byte(Gold("", "A:", ""), 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [(1, 1), (0, 0), (9, None), (-1, None), ("b", 1), ("z", None), ([5, 2], 2), ([], None)],
+)
+def test_the_gold_choice_comes_from_an_index_a_text_or_a_list(target: Any, expected: int | None) -> None:
+    assert gold_index(target, ["a", "b", "c"]) == expected
+
+
+def test_multiple_choice_bits_per_byte_equal_a_request_of_their_own(
+    model: LoadedLM, options: ScoringOptions, arc_items: list[Item]
+) -> None:
+    """With a template that renders the same gold, the same continuation is scored by an extra request."""
+    template = "{{choices.text[choices.label.index(answerKey)]}}"
+    again = score_benchmark(ARC.model_copy(update={"gold": template}), model, options)
+    assert [i.gold for i in again] == [i.gold for i in arc_items]
+    for ours, theirs in zip(again, arc_items, strict=True):
+        assert ours.bits_per_byte == pytest.approx(theirs.bits_per_byte, rel=1e-4)
+        assert ours.gold_bytes == theirs.gold_bytes == len(" " + ours.gold)
+
+
+def test_a_continuation_without_tokens_of_its_own_has_no_bits_per_byte(model: LoadedLM) -> None:
+    """One token may cover the prompt's end and the answer; lm-eval stops there with an assertion."""
+    from harness.scoring.gold import score_continuations
+
+    class Swallows:
+        """A tokenizer that makes one token of "f(" and ")"."""
+
+        max_length = 100
+
+        def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+            return ([1], []) if continuation == ")" else model.lm._encode_pair(context, continuation)
+
+        def loglikelihood(self, requests: list[Any]) -> Any:
+            return model.lm.loglikelihood(requests, disable_tqdm=True)
+
+    golds = [Gold(")", "f(", ")"), Gold("x)", "f(", "x)"), Gold("", "f(", "")]
+    found = score_continuations(Swallows(), golds)
+    assert found[0] is None
+    assert found[1] is not None
+    assert found[1] < 0
+    assert found[2] is None
+
+
+# --- items
+
+
+def test_an_item_holds_what_the_model_was_asked_and_said(arc_items: list[Item]) -> None:
+    assert len(arc_items) == 10
+    for item, row in zip(arc_items, (arc_row(i) for i in range(20, 30)), strict=True):
+        assert item.task == "arc_easy"
+        assert set(item.scores) == {"acc", "acc_norm"}
+        assert item.prompt == f"Question: {row['question']}\nAnswer:"
+        assert item.gold == row["choices"]["text"]["ABCD".index(row["answerKey"])]
+        assert item.prediction in row["choices"]["text"]
+        assert item.scores["acc"] == float(item.prediction == item.gold)
+
+
+def test_generation_items_hold_the_filtered_answer(model: LoadedLM, options: ScoringOptions) -> None:
+    strict = score_benchmark(GSM8K, model, options)
+    flexible = score_benchmark(GSM8K.model_copy(update={"filter": "flexible-extract"}), model, options)
+    assert [i.item for i in strict] == [i.item for i in flexible]
+    assert len(strict) == 4
+    for item in strict:
+        assert item.prompt.count("Question:") == 3  # two examples and the question
+        assert item.gold.endswith("stars\n#### " + item.gold.rsplit(" ", 1)[1])
+        assert item.bits_per_byte is not None
+        assert item.gold_bytes == len(" " + item.gold)  # the task's delimiter is one space
+
+
+def test_item_ids_tell_tasks_and_repeated_documents_apart() -> None:
+    ids = item_ids([("a", "1"), ("b", "1"), ("a", "1"), ("a", "1")])
+    assert len(set(ids)) == 4
+    assert ids[2:] == [f"{ids[0]}-2", f"{ids[0]}-3"]
+
+
+def test_ids_do_not_depend_on_limit_or_model_settings(
+    model: LoadedLM, options: ScoringOptions, arc_items: list[Item]
+) -> None:
+    short = score_benchmark(ARC.model_copy(update={"limit": 3}), model, options)
+    assert [i.item for i in short] == [i.item for i in arc_items[:3]]
+
+
+def test_several_tasks_are_pooled_in_order(model: LoadedLM, options: ScoringOptions) -> None:
+    both = BenchmarkSpec(
+        name="two", tasks=("gsm8k", "humaneval"), metrics=("exact_match",), limit=2, executes_code=True
+    )
+    assert [i.task for i in score_benchmark(both, model, options)] == ["gsm8k"] * 2 + ["humaneval"] * 2
+
+
+def test_one_loaded_model_serves_several_benchmarks(model: LoadedLM, options: ScoringOptions) -> None:
+    assert load_lm(model.folder, options) is model
+    names = [name for name, _ in score_benchmarks([ARC, HUMANEVAL], model, options)]
+    assert names == ["arc_easy", "humaneval"]
+
+
+def test_bits_per_byte_can_be_left_out(model: LoadedLM, options: ScoringOptions) -> None:
+    items = score_benchmark(ARC, model, replace(options, bits_per_byte=False))
+    assert {i.bits_per_byte for i in items} == {None}
+
+
+# --- code
+
+
+def test_refused_code_is_neither_written_nor_run(
+    model: LoadedLM, options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.sandbox.code_eval.run_programs", _unexpected)
+    monkeypatch.setattr(type(model.lm), "generate_until", _unexpected)
+    items = score_benchmark(HUMANEVAL, model, options)
+    assert [i.scores for i in items] == [{}] * 5
+    assert all(i.bits_per_byte is not None and i.prediction == "" for i in items)
+    assert items[0].gold == humaneval_row(0)["canonical_solution"]
+    # the prompt ends with a line break, so the solution follows without the task's delimiter
+    assert items[0].gold_bytes == len("\n" + items[0].gold)
+
+
+def test_allowed_code_is_run_and_judged_in_order(
+    model: LoadedLM, options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is made to write the right body for even problems, a wrong one for odd ones."""
+
+    def write(_lm: Any, requests: list[Any], **_: Any) -> list[str]:
+        numbers = [int(r.doc["entry_point"].split("_")[1]) for r in requests]
+        return [f"    return x + {n if n % 2 == 0 else n + 1}" for n in numbers]
+
+    monkeypatch.setattr(type(model.lm), "generate_until", write)
+    items = score_benchmark(HUMANEVAL, model, replace(options, execution="subprocess"))
+    assert [i.scores["pass@1"] for i in items] == [1.0, 0.0, 1.0, 0.0, 1.0]
+    assert items[2].prediction == humaneval_row(2)["prompt"] + "    return x + 2"
+
+
+def test_a_task_that_runs_code_unannounced_is_refused_too() -> None:
+    from harness.scoring.execution import code_eval
+
+    with code_eval("refused"):
+        import evaluate
+
+        metric = evaluate.load("code_eval")
+        with pytest.raises(InputError, match="unsafe-no-sandbox"):
+            metric.compute(references=["pass"], predictions=[["pass"]], k=[1])
+
+
+def _unexpected(*_: Any, **__: Any) -> Any:
+    raise AssertionError("model-written code was asked for")
+
+
+# --- the mirror
+
+
+def test_the_mirror_serves_every_split_and_columns_as_they_are(options: ScoringOptions) -> None:
+    import datasets
+
+    from harness.scoring.mirror import redirected
+
+    before = datasets.load_dataset
+    with redirected(options):
+        found = datasets.load_dataset("allenai/ai2_arc", "ARC-Easy", trust_remote_code=True)
+        train = datasets.load_dataset("allenai/ai2_arc", "ARC-Easy", split="train")
+    assert datasets.load_dataset is before
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 12, "validation": 8, "test": 10}
+    assert train[3] == arc_row(3)
+
+
+def test_a_changed_mirror_is_read_again(tmp_path: Path) -> None:
+    import datasets
+
+    from harness.scoring.mirror import redirected
+
+    path = tmp_path / "a" / "b" / "test.jsonl"
+    for count in (2, 3):
+        write_rows(path, [{"x": i} for i in range(count)])
+        with redirected(ScoringOptions(mirror=tmp_path, offline=True)):
+            assert len(datasets.load_dataset("a/b")["test"]) == count
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    import datasets
+
+    from harness.scoring.mirror import redirected
+
+    path = tmp_path / "a" / "b" / "test.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"x": 1}\n{"x": \n')
+    with (
+        redirected(ScoringOptions(mirror=tmp_path)),
+        pytest.raises(InputError, match=r"test\.jsonl:2 is not JSON"),
+    ):
+        datasets.load_dataset("a/b")
+
+
+def test_a_missing_dataset_names_both_remedies(options: ScoringOptions, model: LoadedLM) -> None:
+    with pytest.raises(InputError) as caught:
+        score_benchmark(benchmark("openbookqa", "acc"), model, options)
+    assert "allenai/openbookqa (main)" in caught.value.message
+    assert "--mirror" in caught.value.remedy
+    assert "prepare" in caught.value.remedy
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path, options: ScoringOptions) -> None:
+    with pytest.raises(InputError, match="no model at"):
+        load_lm(tmp_path, options)
+
+
+# --- planning
+
+
+def test_datasets_are_named_without_reading_them() -> None:
+    nowhere = ScoringOptions(mirror=Path("/nonexistent"), offline=True)
+    assert datasets_of(ARC, nowhere) == [DatasetRef("allenai/ai2_arc", "ARC-Easy")]
+    group = datasets_of(benchmark("bbh_cot_fewshot", "exact_match"), nowhere)
+    assert len(group) == 27
+    assert DatasetRef("SaylorTwift/bbh", "navigate") in group
+
+
+def test_every_mistake_is_reported_at_once_with_the_nearest_name(options: ScoringOptions) -> None:
+    wrong = [
+        benchmark("arc_eazy", "acc"),
+        benchmark("arc_easy", "acc_nrm"),
+        benchmark("gsm8k", "exact_match", filter="strict", gold="{{solution}}"),
+        benchmark("humaneval", "pass@2", num_fewshot=3),
+        benchmark("pair", "acc", tasks=("openbookqa", "arc_challenge")),
+    ]
+    mistakes = validate_benchmarks(wrong, options)
+    for expected in (
+        "arc_eazy: unknown task 'arc_eazy' (did you mean 'arc_easy'?)",
+        "unknown metric 'acc_nrm' (did you mean 'acc_norm'?)",
+        "unknown filter 'strict' (did you mean 'strict-match'?)",
+        "gold template '{{solution}}' gives nothing; columns are question, answer",
+        "unknown metric 'pass@2' (did you mean 'pass@1'?)",
+        "executes_code: true",
+        "fixes num_fewshot at 0",
+        "dataset allenai/openbookqa (main)",
+        "dataset allenai/ai2_arc (ARC-Challenge)",
+    ):
+        assert any(expected in mistake for mistake in mistakes), expected
+    assert len(mistakes) == 9
+
+
+def test_good_benchmarks_have_no_mistakes(options: ScoringOptions) -> None:
+    assert validate_benchmarks([ARC, GSM8K, HUMANEVAL], options) == []
+
+
+# --- fingerprints
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"limit": 3}, {"num_fewshot": 1}, {"gold": "{{question}}"}, {"gen_kwargs": {"max_gen_toks": 5}}],
+)
+def test_what_changes_the_items_changes_the_fingerprint(
+    change: dict[str, Any], options: ScoringOptions
+) -> None:
+    assert task_fingerprint(GSM8K.model_copy(update=change), options) != task_fingerprint(GSM8K, options)
+
+
+def test_seed_and_execution_count_where_they_matter(options: ScoringOptions) -> None:
+    other = replace(options, seed=options.seed + 1)
+    run = replace(options, execution="subprocess")
+    assert task_fingerprint(GSM8K, other) != task_fingerprint(GSM8K, options)
+    assert task_fingerprint(HUMANEVAL, run) != task_fingerprint(HUMANEVAL, options)
+    assert task_fingerprint(GSM8K, run) == task_fingerprint(GSM8K, options)
+
+
+def test_device_and_batch_size_do_not_change_what_is_asked(options: ScoringOptions) -> None:
+    other = replace(options, batch_size=1, device="cuda")
+    assert task_fingerprint(ARC, other) == task_fingerprint(ARC, options)
+
+
+def test_the_same_data_elsewhere_is_the_same_and_changed_data_is_not(
+    tmp_path: Path, options: ScoringOptions
+) -> None:
+    copy = replace(options, mirror=write_mirror(tmp_path / "copy"))
+    assert task_fingerprint(ARC, copy) == task_fingerprint(ARC, options)
+    changed = replace(options, mirror=write_mirror(tmp_path / "changed"))
+    rows = [arc_row(i) for i in range(20, 29)] + [arc_row(29) | {"answerKey": "A"}]
+    write_rows(tmp_path / "changed" / "allenai" / "ai2_arc" / "ARC-Easy" / "test.jsonl", rows)
+    assert task_fingerprint(ARC, changed) != task_fingerprint(ARC, options)
+    first = ARC.model_copy(update={"limit": 9})  # the changed row is not among these
+    assert task_fingerprint(first, changed) == task_fingerprint(first, options)
+
+
+CUSTOM = """
+task: tiny_custom
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+output_type: generate_until
+test_split: test
+doc_to_text: "{{{{question}}}}"
+doc_to_target: !function tiny_functions.target
+generation_kwargs: {{until: ["x"], max_gen_toks: 2}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+"""
+
+
+def test_a_task_of_our_own_counts_with_the_code_it_calls(tmp_path: Path) -> None:
+    def written(name: str, code: str) -> str:
+        folder = tmp_path / name
+        write_rows(folder / "data.jsonl", [{"question": "q", "answer": "a"}])
+        (folder / "tiny.yaml").write_text(
+            CUSTOM.format(data=json.dumps(str(tmp_path / "one" / "data.jsonl")))
+        )
+        (folder / "tiny_functions.py").write_text(code)
+        spec = benchmark("tiny_custom", "exact_match")
+        return task_fingerprint(spec, ScoringOptions(task_folders=(folder,), offline=True))
+
+    code = "def helper(doc):\n    return doc['answer']\ndef target(doc):\n    return helper(doc)\n"
+    first = written("one", code)
+    assert written("two", code) == first  # another folder, the same task
+    assert written("three", code.replace("['answer']", "['answer'].upper()")) != first
+
+
+def test_doc_hash_is_lm_evals_own() -> None:
+    """Known from lm-eval's sample log of this row: sha256 of its JSON, indented by two."""
+    from hashlib import sha256
+
+    row = arc_row(3)
+    assert doc_hash(row) == sha256(json.dumps(row, indent=2, ensure_ascii=False).encode()).hexdigest()
