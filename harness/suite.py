@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from harness.errors import SuiteError, nearest
-from harness.suite_mistakes import cross_mistakes, type_mistakes, version_mistakes
+from harness.suite_mistakes import CORPUS_KEYS, cross_mistakes, type_mistakes, version_mistakes
 from harness.suite_yaml import apply_overrides, read_yaml
 from harness.training_arguments import check_training
 
@@ -170,6 +170,8 @@ def load_suite(reference: str | Path, overrides: Sequence[str] = ()) -> LoadedSu
     if raw is None:
         raise SuiteError(str(path), mistakes)
     mistakes += apply_overrides(raw, overrides)
+    if any(override.startswith("corpus.kind=") for override in overrides):
+        _drop_keys_of_another_kind(raw, overrides)
     suite, found = _validated(raw, path.parent)
     if suite is None or mistakes or found:
         raise SuiteError(str(path), mistakes + found)
@@ -187,6 +189,18 @@ def _suite_file(reference: str | Path) -> Path:
     raise SuiteError(
         str(reference), [f"no such file, and no bundled suite of that name{hint}: {', '.join(bundled)}"]
     )
+
+
+def _drop_keys_of_another_kind(raw: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Who overrides the corpus's kind replaces what the file said for another; the overrides stay."""
+    corpus = raw.get("corpus")
+    kind = corpus.get("kind") if isinstance(corpus, dict) else None
+    if not isinstance(corpus, dict) or not isinstance(kind, str) or kind not in CORPUS_KEYS:
+        return
+    given = {override.partition("=")[0].strip() for override in overrides}
+    for key in {k for keys in CORPUS_KEYS.values() for k in keys} - set(CORPUS_KEYS[kind]):
+        if f"corpus.{key}" not in given:
+            corpus.pop(key, None)
 
 
 def _validated(raw: dict[str, Any], folder: Path) -> tuple[Suite | None, list[str]]:

@@ -20,11 +20,11 @@ RESERVED_MODELS = {
     "clm": "the control",
 }
 RESERVED_BENCHMARKS = {"average": "the average of a capability"}
-CORPUS_KEYS = {  # kind -> (keys it needs, keys it may have beyond those every kind has)
-    "generated": (("generator",), ()),
-    "files": (("files",), ("column",)),
-    "hub": (("dataset",), ("config", "split", "column")),
-    "python": ((), ()),
+CORPUS_KEYS: dict[str, dict[str, bool]] = {  # kind -> key beyond those that every kind has -> is it needed?
+    "generated": {"generator": True},
+    "files": {"files": True, "column": False},
+    "hub": {"dataset": True, "config": False, "split": False, "column": False},
+    "python": {},
 }
 
 
@@ -127,13 +127,12 @@ def _corpus_mistakes(corpus: Any, folder: Path) -> Iterator[str]:
     kind = corpus.get("kind") if isinstance(corpus, dict) else None
     if not isinstance(kind, str) or kind not in CORPUS_KEYS:
         return
-    needed, optional = CORPUS_KEYS[kind]
-    for key in needed:
-        if not corpus.get(key):
+    for key, needed in CORPUS_KEYS[kind].items():
+        if needed and not corpus.get(key):
             yield f"corpus.{key}: needed with kind {kind}"
-    for key in sorted({k for keys in CORPUS_KEYS.values() for group in keys for k in group}):
-        if key not in needed + optional and corpus.get(key):
-            owners = [k for k, keys in CORPUS_KEYS.items() if key in keys[0] + keys[1]]
+    for key in sorted({key for keys in CORPUS_KEYS.values() for key in keys} - set(CORPUS_KEYS[kind])):
+        if corpus.get(key):
+            owners = [k for k, keys in CORPUS_KEYS.items() if key in keys]
             yield f"corpus.{key}: not used with kind {kind}, only with {' and '.join(owners)}; remove it"
     if kind == "files":
         yield from _file_mistakes(corpus.get("files"), folder)

@@ -203,6 +203,12 @@ def test_overrides_reach_nested_keys_list_elements_and_names(folder: Path) -> No
     assert loaded.overrides[0] == "fusion.lm_loss_weight=0.5"
 
 
+def test_the_longest_name_that_fits_is_meant(folder: Path) -> None:
+    sources = [{"name": name, "model": f"owner/{name}"} for name in ("v2", "v2.1")]
+    suite = load(folder, "sources.v2.1.model=a/b", "sources.v2.model=c/d", sources=sources).suite
+    assert [s.model for s in suite.sources] == ["c/d", "a/b"]
+
+
 def test_an_override_with_null_drops_a_value(folder: Path) -> None:
     assert load(folder, "benchmarks.code.humaneval.limit=null").suite.benchmarks["code"][0].limit is None
 
@@ -288,10 +294,26 @@ def test_corpus_keys_fit_its_kind(folder: Path, corpus: dict[str, Any], message:
     assert message in only_mistake(folder, corpus=corpus)
 
 
+def test_optional_corpus_keys_are_taken(folder: Path) -> None:
+    hub = {"kind": "hub", "dataset": "owner/texts", "config": "en", "split": "test", "column": "content"}
+    assert load(folder, corpus=hub).suite.corpus.split == "test"
+    (folder / "a.jsonl").write_text('{"content": "x"}\n')
+    files = {"kind": "files", "files": "a.jsonl", "column": "content"}
+    assert load(folder, corpus=files).suite.corpus.column == "content"
+
+
 def test_a_kind_can_be_changed_by_overrides_alone(folder: Path) -> None:
     (folder / "a.jsonl").write_text('{"text": "x"}\n')
     spec = load(folder, "corpus.kind=files", "corpus.files=a.jsonl").suite.corpus
     assert (spec.kind, spec.files) == ("files", ("a.jsonl",))
+
+
+def test_a_kind_given_by_override_replaces_what_the_file_said_for_another(folder: Path) -> None:
+    hub = {"kind": "hub", "dataset": "owner/texts", "column": "content", "max_bytes": 5}
+    spec = load(folder, "corpus.kind=python", corpus=hub).suite.corpus
+    assert (spec.kind, spec.dataset, spec.max_bytes) == ("python", None, 5)
+    both = only_mistake(folder, "corpus.kind=python", "corpus.column=x", corpus=hub)
+    assert "corpus.column: not used with kind python" in both
 
 
 def test_unknown_published_results_are_a_mistake(folder: Path) -> None:
