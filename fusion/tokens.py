@@ -212,10 +212,11 @@ class _Speller:
             return utf8(piece) if added else _from_byte_alphabet(piece)
         if self.byte_fallback and len(piece) == 6 and piece.startswith("<0x"):
             return bytes([int(piece[3:5], 16)])
-        if self.continuation and piece.startswith(self.continuation):
-            return utf8(piece[len(self.continuation) :])
-        text = piece.replace(self.marker, " ") if self.marker else piece
-        return utf8(" " + text if self.drops_space and text[:1].isalnum() else text)
+        continues = bool(self.continuation) and piece.startswith(self.continuation)
+        text = piece.removeprefix(self.continuation) if continues else piece
+        text = text.replace(self.marker, " ") if self.marker else text
+        starts_word = self.drops_space and not continues and text[:1].isalnum()
+        return utf8(" " + text if starts_word else text)
 
 
 @cache
@@ -275,25 +276,39 @@ def _spans_from_offsets(
 ) -> Spans:
     found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     offsets = np.array(found["offset_mapping"], np.int64).reshape(-1, 2)
-    _check_coverage(tokenizer, text, offsets)
+    stops = _stretched(tokenizer, text, offsets)
     bytes_at = character_bytes(text)
     starts = bytes_at[offsets[:, 0]].astype(np.int32)
-    ends = np.maximum.accumulate(bytes_at[offsets[:, 1]]).astype(np.int32)
+    ends = np.maximum.accumulate(bytes_at[stops]).astype(np.int32)
     return Spans(ids, starts, _split_shared(starts, ends, [len(table.pieces[i]) for i in ids]))
 
 
-def _check_coverage(tokenizer: PreTrainedTokenizerFast, text: str, offsets: NDArray[np.int64]) -> None:
-    """White space and control characters may belong to no token; anything else may not."""
-    depth = np.zeros(len(text) + 1, np.int64)
-    np.add.at(depth, offsets[:, 0], 1)
-    np.add.at(depth, offsets[:, 1], -1)
-    for position in np.flatnonzero(np.cumsum(depth)[:-1] <= 0).tolist():
-        if unicodedata.category(text[position])[0] not in "ZC":
+def _stretched(
+    tokenizer: PreTrainedTokenizerFast, text: str, offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Where tokens [S] stop, in characters, counting what the normalizer joined to the character before.
+
+    White space and control characters may belong to no token; other characters only if there is a normalizer.
+    """
+    stops = offsets[:, 1].copy()
+    for position in _bare(text, offsets):
+        if tokenizer.backend_tokenizer.normalizer is None:
             raise FusionError(
                 f"{_name(tokenizer)} drops {text[position]!r} (U+{ord(text[position]):04X}) at character "
                 f"{position}, so its tokens do not cover the text",
                 remedy="take a tokenizer with byte fallback or an unknown token, or clean the document",
             )
+        stops[stops == position] += 1
+    return stops
+
+
+def _bare(text: str, offsets: NDArray[np.int64]) -> list[int]:
+    """Characters that are in no token, ascending, but for white space and control characters."""
+    depth = np.zeros(len(text) + 1, np.int64)
+    np.add.at(depth, offsets[:, 0], 1)
+    np.add.at(depth, offsets[:, 1], -1)
+    bare = np.flatnonzero(np.cumsum(depth)[:-1] <= 0).tolist()
+    return [p for p in bare if unicodedata.category(text[p])[0] not in "ZC"]
 
 
 def _split_shared(

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from fusion.errors import FusionError
 from fusion.tokens import TokenTable, character_bytes, encode, token_spans, token_table, wants_bos
-from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families, unigram, word_piece
+from tests.fusion.toy_tokenizers import (
+    byte_fallback,
+    byte_level,
+    composed_byte_level,
+    families,
+    marked_word_piece,
+    unigram,
+    word_piece,
+)
 
 HARD_TEXTS = [
     "",
@@ -118,6 +126,26 @@ def test_compatibility_characters_end_where_the_original_ends() -> None:
     spans = token_spans(unigram(), token_table(unigram()), "\ufb01n")
     assert spans.ends[-1] == 4
     assert (np.diff(spans.ends) >= 0).all()
+
+
+def test_tokens_that_share_a_character_end_inside_it_but_for_the_last() -> None:
+    """Byte-level after NFC: U+00E9 (two tokens) was e and an accent (3 bytes); the emoji is four tokens.
+
+    Shared offsets say 3, 3 and 7, 7, 7, 7. The emoji's tokens have as many bytes as it; the other two do not
+    (2 for 3) and are spread evenly.
+    """
+    tokenizer = composed_byte_level()
+    found = encode(tokenizer, token_table(tokenizer), "e\u0301\U0001f600", bos=False, eos=False)
+    assert found.ends.tolist() == [1, 3, 4, 5, 6, 7]
+
+
+def test_word_piece_that_keeps_white_space_is_taken_at_its_word() -> None:
+    """With a marker for the space nothing is dropped, so no space is added, and marks inside a word count."""
+    tokenizer = marked_word_piece()
+    table = token_table(tokenizer)
+    found = encode(tokenizer, table, "a ab\nb", bos=False, eos=False)
+    assert [table.pieces[i] for i in found.input_ids] == [b"a", b" ", b"a", b"b", b"\n", b"b"]
+    assert found.ends.tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_bos_and_eos_come_by_role_and_end_at_nothing_and_at_the_end() -> None:

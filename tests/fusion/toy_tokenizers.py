@@ -33,6 +33,26 @@ def byte_level(size: int = 320) -> PreTrainedTokenizerFast:
 
 
 @cache
+def composed_byte_level() -> PreTrainedTokenizerFast:
+    """Qwen's kind: byte-level over composed characters (NFC); here without merges, one token a byte."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return _wrap(tokenizer)
+
+
+@cache
+def marked_word_piece() -> PreTrainedTokenizerFast:
+    """WordPiece over a marker for the space, which drops nothing."""
+    pieces = ["[UNK]", "a", "b", "\n", "##a", "##b", "##\n", "\u2581", "##\u2581"]
+    tokenizer = Tokenizer(models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+    return _wrap(tokenizer, unk_token="[UNK]")
+
+
+@cache
 def byte_fallback() -> PreTrainedTokenizerFast:
     """Llama-2's kind: a marker for the space, also before the text; byte fallback; its own bos."""
     words = ["\u2581the", "\u2581The", "\u2581cat", "\u2581cats", "cat", "s", "\u2581sat", "\u2581mat", "."]
