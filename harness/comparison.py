@@ -37,7 +37,7 @@ from harness.verdict import verdict
 SCORE = "score"  # the metric name of the average of headline metrics
 BITS_PER_BYTE = "bits_per_byte"
 LOWER_IS_BETTER = frozenset(
-    {BITS_PER_BYTE, "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "ter", "bleurt_loss"}
+    {BITS_PER_BYTE, "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "ter"}
 )
 
 Models = Sequence[tuple[str, Role]]
@@ -131,17 +131,29 @@ def _metric_outcomes(
     entry: BenchmarkEntry, metric: str, headline: bool, items: Mapping[str, Sequence[Item]], present: set[str]
 ) -> Outcomes:
     for model, each in items.items():
-        missing = sum(metric not in item.scores for item in each)
-        if missing:
-            raise InputError(
-                f"{entry.name}: {missing} of {len(each)} items of {model} have no metric {metric!r}"
-                f"{nearest(metric, present - {metric})}",
-                remedy=f"name one of {', '.join(sorted(present))} in the suite",
-            )
+        _require_metric(entry.name, metric, model, each, present)
     values = {model: np.array([item.scores[metric] for item in each]) for model, each in items.items()}
     share = all(bool(np.all((v >= 0) & (v <= 1))) for v in values.values())
     scaled = {model: 100 * v for model, v in values.items()} if share else values
     return _of_benchmark(entry, metric, "%" if share else "score", headline, scaled)
+
+
+def _require_metric(
+    benchmark: str, metric: str, model: str, items: Sequence[Item], present: set[str]
+) -> None:
+    missing = sum(metric not in item.scores for item in items)
+    if missing:
+        raise InputError(
+            f"{benchmark}: {missing} of {len(items)} items of {model} have no metric {metric!r}"
+            f"{nearest(metric, present - {metric})}",
+            remedy=f"name one of {', '.join(sorted(present))} in the suite",
+        )
+    broken = next((item for item in items if not np.isfinite(item.scores[metric])), None)
+    if broken is not None:
+        raise InputError(
+            f"{benchmark}: {metric} of {model} is {broken.scores[metric]} on item {broken.item}",
+            remedy="look at the model's weights and at the task's metric: scores must be finite numbers",
+        )
 
 
 def _bits_per_byte(entry: BenchmarkEntry, items: Mapping[str, Sequence[Item]]) -> Iterator[Outcomes]:

@@ -27,7 +27,8 @@ METHOD = (
     "Intervals: paired percentile bootstrap, {resamples} resamples, within each benchmark, seeded. An "
     "interval of a single point means that the items left no spread to resample.",
     "Tests: exact McNemar where answers are right or wrong, otherwise sign-flip permutation. Correction: "
-    "Holm, over the rows of the same kind (capabilities, headline metrics, other metrics) for one opponent.",
+    "Holm, over the rows of the same kind (capabilities, headline metrics, other metrics) for one opponent. "
+    "Marks follow the tests; close to the edge an interval may say otherwise.",
     "The verdict compares fused with the control, which had the same training without sources, on the "
     "capabilities' averages.",
 )

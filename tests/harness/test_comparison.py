@@ -197,6 +197,10 @@ class TestRefusals:
         with pytest.raises(InputError, match=r"no metric 'acc_nrm' \(did you mean 'acc_norm'\?\)"):
             compare(scored, PAIR, [entry("b", metrics=("acc_nrm",))], SPEC)
 
+    def test_a_score_that_is_no_number(self) -> None:
+        with pytest.raises(InputError, match="b: acc of fused is nan on item 001"):
+            compare({"b": two(items([1, float("nan")]), items([1, 1]))}, PAIR, [entry("b")], SPEC)
+
 
 class TestVerdict:
     """30 items per capability: 20 of them changed is sure, none changed is open."""

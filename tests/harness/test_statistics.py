@@ -121,6 +121,12 @@ class TestBootstrap:
         if sum(d):
             assert self.interval([-x for x in d]) == (-high, -low)
 
+    def test_order_does_not_matter_for_continuous_differences_either(self) -> None:
+        d = rng(4).normal(0.3, 1, size=40)  # more distinct values than are drawn as counts
+        shuffled = rng(5).permutation(d)
+        assert self.interval(shuffled) == self.interval(d)
+        assert paired_permutation(shuffled, 500, rng()) == paired_permutation(d, 500, rng())
+
     def test_strata_count_the_same_whatever_their_size(self) -> None:
         # 90 items at 0 and 10 at +1: mean 0.1, macro mean 0.5; no spread within either stratum
         d, strata = [0.0] * 90 + [1.0] * 10, ["big"] * 90 + ["small"] * 10
