@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fusion.vocabulary import VocabularyMap
 
 _LAST = np.iinfo(np.int32).max  # sorts entries that are none behind all others
+_CHUNK = 1 << 16  # rows merged at a time, which bounds the memory for sorting
 
 
 class Projected(NamedTuple):
@@ -59,6 +60,12 @@ def merge_entries(ids: NDArray[np.int32], probabilities: NDArray[np.floating[Any
 
     Each row's probabilities add up to one at most.
     """
+    parts = [slice(start, start + _CHUNK) for start in range(0, max(len(ids), 1), _CHUNK)]
+    merged = [_merge(ids[part], probabilities[part]) for part in parts]
+    return Projected(*(np.concatenate(field) for field in zip(*merged, strict=True)))
+
+
+def _merge(ids: NDArray[np.int32], probabilities: NDArray[np.floating[Any]]) -> Projected:
     count, width = ids.shape
     keys = np.where(ids >= 0, ids, _LAST)
     order = np.argsort(keys, axis=-1, kind="stable")

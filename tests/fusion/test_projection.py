@@ -99,6 +99,15 @@ def test_mass_is_conserved_and_lands_where_the_map_says(
         assert listed == {i: pytest.approx(p, rel=1e-5, abs=1e-7) for i, p in expected.items()}
 
 
+def test_many_rows_are_merged_in_parts_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    ids, mass = rng.integers(-1, 4, (23, 5)).astype(np.int32), rng.dirichlet(np.ones(6), 23)[:, :5]
+    whole = merge_entries(ids, mass)
+    monkeypatch.setattr("fusion.projection._CHUNK", 4)
+    for ours, theirs in zip(merge_entries(ids, mass), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @settings(max_examples=50, deadline=None)
 @given(rows=stored())
 def test_rows_have_a_canonical_form(
