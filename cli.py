@@ -181,8 +181,9 @@ def prepare(suite: str, mirror: Path | None, overrides: Sequence[str], results: 
 def report(run: str, results: Path) -> None:
     """Write the report of RUN again and show its table."""
     from harness.console import show_record
-    from harness.experiment import Results, read_run
+    from harness.experiment import Results
     from harness.report import write_report
+    from harness.run_folder import read_run
 
     folder = Results(results.resolve()).run_folder(run)
     record = read_run(folder)

@@ -94,7 +94,7 @@ def _check_rows(windows: Sequence[NDArray[np.int32]], offsets: NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads a batch on the right. Labels are shifted already: labels[t] = input_ids[t + 1], none at the last."""
+    """Pads a batch on the right. Labels are shifted: labels[t] = input_ids[t + 1], none at the last."""
 
     pad_id: int
 
@@ -133,8 +133,8 @@ def attach_objective(model: Any, objective: Objective) -> None:
     """Make the model's forward return the fusion loss.
 
     The loss is computed inside forward, not around it, so that the wrappers of DDP, FSDP and DeepSpeed see
-    every use of the parameters. In evaluation mode it is the causal LM loss alone: an evaluation loss that mixes in
-    the teacher cannot be compared between control and fused.
+    every use of the parameters. In evaluation mode it is the causal LM loss alone: one that mixes in the teacher
+    cannot be compared between control and fused.
     """
     decoder = split_model(model)
 
@@ -177,7 +177,7 @@ def _sparse_teacher(rows: Mapping[str, Tensor]) -> SparseTeacher | None:
 
 
 class FusionTrainer(Trainer):  # type: ignore[misc]
-    """The HF Trainer with the fusion loss; logs its two parts and stops at the first loss that is not finite."""
+    """The HF Trainer with the fusion loss; logs its parts and stops at the first loss that is not finite."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -256,9 +256,10 @@ def train(
     evaluation: Sequence[NDArray[np.int32]] = (),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainingResult:
-    """Train `model` in place. `folder` keeps the Trainer's checkpoints; training goes on from the last one there.
+    """Train `model` in place. `folder` keeps the Trainer's checkpoints; it goes on from the last one there.
 
-    Without a teacher this is causal LM training (the control). Raises FusionError on a loss that is not finite.
+    Without a teacher this is causal LM training (the control). Raises FusionError on a loss that is not
+    finite.
     """
     settings = training_arguments(arguments, folder, seed)
     original_forward = model.forward

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.atomic import write_text_atomically
-from harness.errors import IncompleteError, InputError, SuiteError, nearest
+from harness.errors import InputError, SuiteError, nearest
 from harness.pipeline import Pipeline, Settings, build_pipeline
 from harness.record import build_record, collect_items, copy_items
 from harness.results import RunRecord
+from harness.run_folder import RUN_FILE, read_run
 from harness.runner import Observer, Outcome, run_stages
 from harness.stages import Stage
 from harness.store import Store
@@ -20,8 +21,6 @@ from harness.suite import LoadedSuite, TrackingSpec, resolved
 if TYPE_CHECKING:
     from harness.regression import RegressionVerdict
     from harness.tracking import TrackingLinks
-
-RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -110,23 +109,10 @@ def finish(
     run = run_name(loaded)
     record = build_record(run, loaded, pipeline, outcomes, items)
     folder = results.runs / run
-    copy_items(folder, loaded, pipeline, outcomes)
+    copy_items(folder, pipeline, outcomes)
     write_text_atomically(folder / RUN_FILE, record.model_dump_json(indent=1))
     write_report(record, folder)
     return Finished(record, folder, outcomes)
-
-
-def read_run(folder: Path) -> RunRecord:
-    """`run.json`, checked against its schema."""
-    path = folder / RUN_FILE
-    try:
-        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise IncompleteError(
-            f"{folder} has no {RUN_FILE}", remedy="finish the run: fusegauge run-suite ..."
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path} is not a run record of this version: {error}") from error
 
 
 def sync_folder(folder: Path, results: Results, tracking: TrackingSpec | None = None) -> "TrackingLinks":

@@ -1,4 +1,4 @@
-"""The bodies of the first stages: models at hand, documents, windows; and windows as each model reads them."""
+"""The bodies of the first stages: models at hand, documents, windows; and how each model reads them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

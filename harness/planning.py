@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.evaluating import scoring_options
 from harness.experiment import Results, checked_pipeline
 from harness.pipeline import Pipeline, Settings
 from harness.runner import Observer, run_stages
@@ -127,7 +128,7 @@ def prepare_suite(
     """Fetch models, corpus and benchmark data into the store and the hub's cache; says what is there."""
     from harness.acquire import prepare_datasets
 
-    prepare_datasets(loaded.suite, mirror=settings.mirror, offline=settings.offline)
+    prepare_datasets(loaded.suite, scoring_options(loaded, settings))
     yield "benchmark data: all there"
     pipeline = checked_pipeline(loaded, settings)
     names = [s.name for s in pipeline.stages if s.name.startswith("model:") or s.name == "corpus"]

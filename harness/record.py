@@ -71,9 +71,7 @@ def collect_items(
     }
 
 
-def copy_items(
-    run_dir: Path, loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome]
-) -> None:
+def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, Outcome]) -> None:
     """`items/<benchmark>/<model>.parquet` in the run folder."""
     for model, benchmark in pipeline.scoring:
         place = run_dir / "items" / benchmark / f"{model}.parquet"
@@ -151,8 +149,8 @@ def _notes(benchmarks: Sequence[BenchmarkEntry]) -> tuple[str, ...]:
     notes = []
     if refused:
         notes.append(
-            f"Model-written code was not run ({', '.join(refused)}): only bits per byte of the reference solution "
-            "is shown. Pass --unsafe-no-sandbox to run it in a limited, not isolated, subprocess."
+            f"Model-written code was not run ({', '.join(refused)}): only bits per byte of the reference "
+            "solution is shown. Pass --unsafe-no-sandbox to run it in a limited, not isolated, subprocess."
         )
     if limited:
         notes.append(f"Model-written code ran in a limited, not isolated, subprocess ({', '.join(limited)}).")

@@ -74,7 +74,7 @@ class Difference(Record):
     low: float
     high: float
     p_value: float
-    p_adjusted: float = 1.0  # after Holm over the rows of the same kind for this opponent (harness.comparison)
+    p_adjusted: float = 1.0  # by Holm, over rows of the same kind for this opponent (harness.comparison)
     better: int  # items on which fused did better (gained), worse (lost)
     worse: int
     n: int

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
-from harness.errors import FuseGaugeError, IncompleteError, InputError, TrackingError
+from harness.errors import FuseGaugeError, TrackingError
 from harness.results import Role, RunRecord
+from harness.run_folder import read_run
 from harness.suite import TrackingSpec
 from harness.tracking.backend import Backend, check_database, locate, settle
 from harness.tracking.links import TrackingLinks, links, ui_base, ui_command
@@ -30,7 +30,7 @@ def sync_run(run_dir: Path, tracking: TrackingSpec, *, results: Path, ui: str | 
     Raises IncompleteError when there is no run.json, TrackingError for everything MLflow or its storage does;
     the results on disk are only read.
     """
-    record = read_record(run_dir)
+    record = read_run(run_dir)
     backend = locate(tracking, results)
     settle()
     try:
@@ -44,22 +44,6 @@ def sync_run(run_dir: Path, tracking: TrackingSpec, *, results: Path, ui: str | 
     base = ui_base(backend.uri, ui)
     command = ui_command(backend.uri, base)
     return links(experiment, parent, models, view_id(record.run), base=base, command=command)
-
-
-def read_record(run_dir: Path) -> RunRecord:
-    path = run_dir / "run.json"
-    if not path.is_file():
-        raise IncompleteError(
-            f"{run_dir} has no run.json: the run is not finished, or this is no run folder",
-            remedy="give a folder below results/runs, or finish the run with `fusegauge run-suite`",
-        )
-    try:
-        return RunRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise InputError(
-            f"{path} is not a run record of this version: {error.errors()[0]['msg']}",
-            remedy="run the suite again; finished stages are reused",
-        ) from error
 
 
 def _write(record: RunRecord, run_dir: Path, name: str, backend: Backend) -> tuple[str, str, list[str]]:

@@ -151,7 +151,8 @@ class TestAverages:
         assert (difference.difference, difference.low, difference.high) == (50.0, 50.0, 50.0)
 
     def test_of_one_benchmark_it_repeats_that_benchmark(self) -> None:
-        scored = {"b": two(items([1, 1, 1, 0, 1]), items([0, 1, 0, 1, 0]))}
+        # graded scores: their intervals would show it if the two rows drew differently
+        scored = {"b": two(items([i / 40 for i in range(40)]), items([i * i / 1600 for i in range(40)]))}
         comparison = compare(scored, PAIR, [entry("b")], SPEC)
         assert row(comparison, AVERAGE, SCORE).differences == row(comparison, "b").differences
 

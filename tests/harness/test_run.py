@@ -1,0 +1,188 @@
+"""The micro suite, made small, through every stage and every command, as a person would call them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import cli
+from harness.results import RunRecord
+from tests.conftest import CHECKOUT
+
+pytestmark = pytest.mark.xdist_group("micro_run")  # one process computes the run that all of these look at
+
+SMALL = [
+    "micro",
+    "--limit=12",
+    "--offline",
+    *("--set", "corpus.documents=24"),
+    *("--set", "training.max_steps=4"),
+    *("--set", "tracking.enabled=false"),
+]
+
+
+def _call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("results")
+    done = _call("run-suite", *SMALL, "--results", folder)
+    assert done.exit_code == 0, done.output
+    yield folder
+
+
+def _record(results: Path) -> RunRecord:
+    (path,) = results.glob("runs/*/run.json")
+    return RunRecord.model_validate_json(path.read_text())
+
+
+def test_every_model_is_scored_on_the_same_items_of_three_capabilities(results: Path) -> None:
+    record = _record(results)
+    assert [m.role for m in record.models] == ["target", "source", "source", "source", "control", "fused"]
+    assert {b.capability for b in record.benchmarks} == {"reasoning", "commonsense", "code"}
+    for row in record.comparison.rows:
+        assert len(row.cells) == 6
+        assert len({cell.n for cell in row.cells}) == 1
+        assert len(row.differences) == 5
+
+
+def test_control_and_fused_start_from_the_target_and_end_elsewhere(results: Path) -> None:
+    record = _record(results)
+    prints = {m.name: m.fingerprint for m in record.models}
+    assert len({prints["target"], prints["control"], prints["fused"]}) == 3
+    tokens = {t.model: t.tokens for t in record.training}
+    assert tokens["control"] == tokens["fused"] > 0
+
+
+def test_coverage_and_attribution_are_kept(results: Path) -> None:
+    record = _record(results)
+    assert set(record.coverage) == {"reasoning", "commonsense", "code"}
+    assert all(0 < c["positions"] <= 100 for c in record.coverage.values())
+    assert sum(record.attribution.values()) == pytest.approx(100)
+
+
+def test_the_report_names_the_verdict_and_every_model(results: Path) -> None:
+    record = _record(results)
+    (page,) = results.glob("runs/*/report.html")
+    text = page.read_text()
+    assert all(m.name in text for m in record.models)
+    assert "http://" not in text.replace("http://www.w3.org", "")
+
+
+def test_a_second_run_reuses_every_stage(results: Path) -> None:
+    done = _call("run-suite", *SMALL, "--results", results, "--json")
+    assert done.exit_code == 0
+    assert all(s["reused"] for s in json.loads(done.stdout)["stages"])
+
+
+def test_a_changed_lambda_repeats_only_the_fused_training_and_its_scores(
+    results: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(results, tmp_path / "r")
+    done = _call(
+        "run-suite", *SMALL, "--set", "fusion.lm_loss_weight=0.7", "--results", tmp_path / "r", "--json"
+    )
+    repeated = {s["name"] for s in json.loads(done.stdout)["stages"] if not s["reused"]}
+    benchmarks = {f"scoring:fused:micro_{c}" for c in ("reasoning", "commonsense", "code")}
+    assert repeated == {"training:fused", *benchmarks}
+
+
+def test_plan_says_what_is_there_and_what_the_rest_costs(results: Path, tmp_path: Path) -> None:
+    there = json.loads(_call("plan", *SMALL, "--results", results, "--json").stdout)
+    assert all(s["present"] for s in there["stages"])
+    fresh = json.loads(_call("plan", *SMALL, "--results", tmp_path, "--json").stdout)
+    assert not any(s["present"] for s in fresh["stages"])
+    training = next(s for s in fresh["stages"] if s["name"] == "training:fused")
+    assert training["flops"] > 0 and training["seconds"] > 0
+    assert not list(tmp_path.glob("store/*/*"))  # planning computes nothing
+
+
+def test_report_and_sync_find_the_run_by_name_or_path(results: Path) -> None:
+    (folder,) = results.glob("runs/*")
+    for name in (folder.name, folder, folder / "run.json"):
+        done = _call("report", name, "--results", results)
+        assert done.exit_code == 0, done.output
+    wrong = _call("report", folder.name[:-1], "--results", results)
+    assert wrong.exit_code == 2
+    assert f"did you mean {folder.name!r}" in wrong.output
+
+
+def test_a_baseline_holds_against_itself(results: Path, tmp_path: Path) -> None:
+    (folder,) = results.glob("runs/*")
+    saved = _call("baseline", "save", folder.name, "--to", tmp_path / "b.json", "--results", results)
+    assert saved.exit_code == 0
+    checked = _call("check", folder.name, "--baseline", tmp_path / "b.json", "--results", results)
+    assert checked.exit_code == 0, checked.output
+
+
+def test_only_runs_a_stage_and_what_it_needs(tmp_path: Path) -> None:
+    done = _call("run-suite", *SMALL, "--only", "distributions:code", "--results", tmp_path)
+    assert done.exit_code == 0
+    names = {
+        p.relative_to(tmp_path / "store").parent.as_posix() for p in tmp_path.glob("store/**/manifest.json")
+    }
+    models = {f"model/{m}" for m in ("target", "reasoning", "commonsense", "code")}
+    assert names == {"corpus", "windows", "distributions/code", *models}
+
+
+def test_an_unknown_stage_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    done = _call("run-suite", *SMALL, "--only", "distribution", "--results", tmp_path)
+    assert done.exit_code == 2
+    assert "did you mean 'distributions'" in done.output
+
+
+def test_a_corrupted_file_in_the_store_stops_the_run_and_is_named(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "r")
+    (teacher,) = (tmp_path / "r" / "store" / "fusion").glob("*/probabilities.npy")
+    teacher.write_bytes(teacher.read_bytes()[:-1] + b"x")
+    arguments = [sys.executable, "cli.py", "run-suite", *SMALL, "--results", str(tmp_path / "r")]
+    done = subprocess.run(arguments, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert f"corrupted file in the store: {teacher}" in done.stderr.replace("\n", "")
+    shutil.rmtree(teacher.parent)
+    assert _call("run-suite", *SMALL, "--results", tmp_path / "r").exit_code == 0
+
+
+def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
+    arguments = [sys.executable, "cli.py", "run-suite", *SMALL, "--results", str(tmp_path)]
+    arguments += ["--set", "training.max_steps=2000"]
+    process = subprocess.Popen(arguments, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: list(tmp_path.glob("store/training/*/*.part-*")))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "finished stages are kept" in errors
+    assert list(tmp_path.glob("store/fusion/*/manifest.json"))
+    assert not list(tmp_path.glob("store/**/*.part-*"))
+
+
+def _wait_for(happened: Any, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_loss_that_becomes_nan_stops_the_stage_with_a_remedy(tmp_path: Path) -> None:
+    wild = ["--set", "training.learning_rate=1e30", "--set", "training.max_grad_norm=0"]
+    done = _call("run-suite", *SMALL, *wild, "--only", "training:control", "--results", tmp_path)
+    assert done.exit_code == 5
+    assert "stage training:control: the training loss became nan" in done.output
+    assert "learning_rate" in done.output
+
+
+def test_a_suite_with_mistakes_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    done = _call("run-suite", *SMALL, "--set", "fusion.aligment=em", "--set", "seed=x", "--results", tmp_path)
+    assert done.exit_code == 2
+    assert "2 mistakes" in done.output and "did you mean 'alignment'" in done.output
+    assert not list(tmp_path.iterdir())
