@@ -17,6 +17,7 @@ from harness.stages import Context, Stage, in_order
 from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec
 
 CONTROL = "control"
+CONVERSION_VERSION = 1  # of what makes model folders (GGUF, random weights); raise it when their content changes
 FUSED = "fused"
 
 
@@ -86,7 +87,9 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Set
         params = {"files": inputs.model_fingerprint(local)}
         work = partial(inputs.use_in_place, local=local)
         reference = str(spec.model)
-    stage = Stage(f"model:{spec.name}", params, (), ("fusion.models",), work)
+    # No code in the key: a fetched model must not be fetched again for an edit elsewhere in fusion.models.
+    params["conversion"] = CONVERSION_VERSION
+    stage = Stage(f"model:{spec.name}", params, (), (), work)
     return Participant(spec.name, role, reference, stage, local)
 
 
