@@ -288,11 +288,11 @@ def _stretched(
 ) -> NDArray[np.int64]:
     """Where tokens [S] stop, in characters, counting what the normalizer joined to the character before.
 
-    White space and control characters may belong to no token; other characters only if there is a normalizer.
+    White space and control characters may belong to no token; others only if the normalizer joins or removes them.
     """
     stops = offsets[:, 1].copy()
     for position in _bare(text, offsets):
-        if tokenizer.backend_tokenizer.normalizer is None:
+        if not _is_joined(tokenizer, text, position):
             raise FusionError(
                 f"{_name(tokenizer)} drops {text[position]!r} (U+{ord(text[position]):04X}) at character "
                 f"{position}, so its tokens do not cover the text",
@@ -300,6 +300,15 @@ def _stretched(
             )
         stops[stops == position] += 1
     return stops
+
+
+def _is_joined(tokenizer: PreTrainedTokenizerFast, text: str, position: int) -> bool:
+    """Whether the normalizer writes no more with the character than without it."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    if normalizer is None:
+        return False
+    before = text[max(position - 8, 0) : position]
+    return len(normalizer.normalize_str(before + text[position])) <= len(normalizer.normalize_str(before))
 
 
 def _bare(text: str, offsets: NDArray[np.int64]) -> list[int]:

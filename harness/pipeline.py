@@ -17,7 +17,7 @@ from harness.stages import Context, Stage, in_order
 from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec
 
 CONTROL = "control"
-CONVERSION_VERSION = 1  # of what makes model folders (GGUF, random weights); raise it when their content changes
+CONVERSION_VERSION = 1  # of GGUF conversion and random weights; raise it when their content changes
 FUSED = "fused"
 
 

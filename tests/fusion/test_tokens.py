@@ -139,6 +139,13 @@ def test_tokens_that_share_a_character_end_inside_it_but_for_the_last() -> None:
     assert found.ends.tolist() == [1, 3, 4, 5, 6, 7]
 
 
+def test_syllables_composed_of_three_letters_are_one_character() -> None:
+    """Hangul: three conjoining letters of 3 bytes each become one syllable, of three byte tokens."""
+    tokenizer = composed_byte_level()
+    found = encode(tokenizer, token_table(tokenizer), "\u1112\u1161\u11ab!", bos=False, eos=False)
+    assert found.ends.tolist() == [3, 6, 9, 10]
+
+
 def test_word_piece_that_keeps_white_space_is_taken_at_its_word() -> None:
     """With a marker for the space nothing is dropped, so no space is added, and marks inside a word count."""
     tokenizer = marked_word_piece()
@@ -203,12 +210,16 @@ def test_slow_tokenizer_is_refused_with_a_remedy() -> None:
 
 
 def test_text_that_tokens_do_not_cover_is_an_error() -> None:
-    from tokenizers import Tokenizer, models
+    from tokenizers import Tokenizer, models, normalizers
     from transformers import PreTrainedTokenizerFast
 
-    bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE(vocab={"a": 0}, merges=[])))
-    with pytest.raises(FusionError, match="drops 'b'"):
-        encode(bare, token_table(bare), "ab", bos=False, eos=False)
+    backend = Tokenizer(models.BPE(vocab={"a": 0}, merges=[]))
+    for normalizer in (None, normalizers.NFC()):
+        if normalizer is not None:
+            backend.normalizer = normalizer
+        bare = PreTrainedTokenizerFast(tokenizer_object=backend)
+        with pytest.raises(FusionError, match="drops 'b'"):
+            encode(bare, token_table(bare), "ab", bos=False, eos=False)
 
 
 def test_half_a_surrogate_pair_is_an_error() -> None:
