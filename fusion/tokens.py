@@ -288,7 +288,7 @@ def _stretched(
 ) -> NDArray[np.int64]:
     """Where tokens [S] stop, in characters, counting what the normalizer joined to the character before.
 
-    White space and control characters may belong to no token; others only if the normalizer joins or removes them.
+    White space and control characters may belong to no token; others only if the normalizer removes them.
     """
     stops = offsets[:, 1].copy()
     for position in _bare(text, offsets):

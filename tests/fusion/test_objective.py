@@ -264,8 +264,12 @@ def test_leftover_mass_is_not_given_to_the_list() -> None:
 
 def test_half_precision_heads_are_summed_in_float32() -> None:
     hidden, weight, labels, teacher = case()
-    found = loss_of(hidden.bfloat16(), weight.bfloat16(), labels, teacher)
+    logits = (hidden @ weight.T).detach().bfloat16()
+    found, widened = (
+        fusion_loss(logits, head, labels, teacher, lm_loss_weight=0.3) for head in (lambda h: h, Tensor.float)
+    )
     assert found.total.dtype == torch.float32
+    assert found == widened
 
 
 def test_no_gradient_no_checkpoint() -> None:
