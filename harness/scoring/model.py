@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.scoring.options import ScoringOptions
-from harness.scoring.patching import quiet
+from harness.scoring.patching import no_weight_bars, quiet
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def _load(
     del state  # only part of the key: weights that changed on disk are loaded again
     from lm_eval.models.huggingface import HFLM
 
-    with quiet():
+    with quiet(), no_weight_bars():
         lm = HFLM(
             pretrained=str(folder),
             device=device,

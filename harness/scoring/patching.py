@@ -46,3 +46,17 @@ def _silent_bar(*args: Any, **settings: Any) -> Any:
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     return tqdm(*args, **{**settings, "disable": True})
+
+
+@contextmanager
+def no_weight_bars() -> Iterator[None]:
+    """transformers without the progress bar of loading weights."""
+    from transformers.utils import logging as notices
+
+    shown = notices.is_progress_bar_enabled()
+    notices.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            notices.enable_progress_bar()

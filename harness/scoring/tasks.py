@@ -30,11 +30,20 @@ def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
     """Fresh task objects (scoring changes them). Call within `environment`.
 
     Raises:
-        InputError: unknown task, or a dataset that cannot be read.
+        InputError: unknown task, a dataset that cannot be read, or one that lacks a split or column.
     """
     if mistakes := resolve(names, options).mistakes:
         raise InputError("; ".join(mistakes), remedy="`lm_eval ls tasks` lists the official tasks")
-    return dict(task_manager(names, options).load(list(names))["tasks"])
+    try:
+        return dict(task_manager(names, options).load(list(names))["tasks"])
+    except InputError:
+        raise
+    except Exception as error:  # lm-eval reads the first document at once, and lets its errors through
+        raise InputError(
+            f"task {', '.join(names)} cannot be built: {type(error).__name__}: {error}",
+            remedy="check that its dataset has the splits and columns that the task's YAML names"
+            + (f" (mirror: {options.mirror})" if options.mirror else ""),
+        ) from error
 
 
 def inspect_tasks(benchmark: BenchmarkSpec, options: ScoringOptions) -> Tasks:

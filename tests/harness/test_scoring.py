@@ -282,6 +282,21 @@ def test_a_missing_dataset_names_both_remedies(options: ScoringOptions, model: L
     assert "prepare" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("split", "drop", "expected"),
+    [("train", "", "KeyError: 'train'"), ("test", "answerKey", "answerKey")],
+)
+def test_a_missing_split_or_column_is_named(tmp_path: Path, split: str, drop: str, expected: str) -> None:
+    options = ScoringOptions(mirror=write_mirror(tmp_path), offline=True)
+    path = tmp_path / "allenai" / "ai2_arc" / "ARC-Easy" / f"{split}.jsonl"
+    path.unlink()
+    if drop:
+        write_rows(path, [{k: v for k, v in arc_row(i).items() if k != drop} for i in range(3)])
+    [mistake] = validate_benchmarks([ARC], options)
+    assert expected in mistake
+    assert "splits and columns" in mistake
+
+
 def test_a_folder_without_a_model_is_named(tmp_path: Path, options: ScoringOptions) -> None:
     with pytest.raises(InputError, match="no model at"):
         load_lm(tmp_path, options)
