@@ -180,8 +180,8 @@ def test_the_fingerprint_follows_the_files_contents(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_tells_hub_from_mirror(tmp_path: Path) -> None:
-    spec = CorpusSpec(kind="hub", dataset="owner/texts")
-    write_jsonl(tmp_path / "owner/texts/train.jsonl", ["one"])
+    spec = CorpusSpec(kind="hub", dataset="owner/texts", config="en")
+    write_jsonl(tmp_path / "owner/texts/en/train.jsonl", ["one"])
     assert content_fingerprint(spec, Path(), mirror=None) != content_fingerprint(
         spec, Path(), mirror=tmp_path
     )
