@@ -112,9 +112,9 @@ def _item(benchmark: str, index: int, right: bool, bits: float) -> Item:
     )
 
 
-def _record(run: str, drawn: Mapping[str, Mapping[str, list[Item]]], items: int) -> RunRecord:
-    suite = _suite(items)
-    benchmarks = tuple(
+def sample_benchmarks(items: int) -> tuple[BenchmarkEntry, ...]:
+    """The benchmarks as a record describes them."""
+    return tuple(
         BenchmarkEntry(
             name=name,
             capability=capability,
@@ -128,6 +128,11 @@ def _record(run: str, drawn: Mapping[str, Mapping[str, list[Item]]], items: int)
         )
         for name, (capability, metrics, _) in BENCHMARKS.items()
     )
+
+
+def _record(run: str, drawn: Mapping[str, Mapping[str, list[Item]]], items: int) -> RunRecord:
+    suite = _suite(items)
+    benchmarks = sample_benchmarks(items)
     return RunRecord(
         run=run,
         suite=suite.model_dump(mode="json"),
