@@ -116,17 +116,22 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
             remedy="transformers reads GGUF of common architectures (Llama, Qwen, Gemma) with package gguf",
         ) from error
     _forget_quantisation(model)
-    _copy_special_tokens(model, tokenizer)
     save_model(_narrowed(model), tokenizer, folder)
 
 
 def convert_pickle(folder: Path, destination: Path) -> None:
-    """Model folder with .bin weights -> the same with safetensors, read with the restricted unpickler."""
+    """Model folder with .bin weights -> the same with safetensors; content other than tensors is refused."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype="auto", local_files_only=True, use_safetensors=False, weights_only=True
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto", local_files_only=True, use_safetensors=False, weights_only=True
+        )
+    except Exception as error:  # transformers passes on what its many readers raise
+        raise FusionError(
+            f"cannot convert the .bin weights in {folder}: {_first_line(error)}",
+            remedy="use a model whose weights are safetensors, or whose .bin files hold nothing but tensors",
+        ) from error
     save_model(model, load_tokenizer(folder), destination)
 
 
@@ -191,17 +196,6 @@ def _forget_quantisation(model: Any) -> None:
     model.is_quantized = False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-
-
-def _copy_special_tokens(model: Any, tokenizer: Any) -> None:
-    """One truth about bos, eos and pad: the tokenizer's, also for generation, which is greedy by default."""
-    for role in ("bos", "eos", "pad"):
-        token = getattr(tokenizer, f"{role}_token_id")
-        if token is not None:
-            setattr(model.config, f"{role}_token_id", token)
-            setattr(model.generation_config, f"{role}_token_id", token)
-    for sampling in ("temperature", "top_p", "top_k", "do_sample"):
-        setattr(model.generation_config, sampling, None)
 
 
 def _narrowed(model: Any) -> Any:
