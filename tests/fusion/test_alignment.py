@@ -138,6 +138,13 @@ def test_em_keeps_equal_tokens_that_meet_one_to_one() -> None:
     assert found.tolist() == [-1, -1, 1, 2, -1]
 
 
+def test_equal_tokens_that_meet_several_are_not_kept() -> None:
+    """a a c against a c: the source's a meets both, or the target's a meets both; which it is for is open."""
+    letters = table(b"a", b"c")
+    assert align_em(ints(0, 0, 1, 1), ints(0, 1, 1), letters, letters).tolist() == [-1, -1, 1]
+    assert align_em(ints(0, 1, 1), ints(0, 0, 1, 1), letters, letters).tolist() == [-1, 2]
+
+
 def test_mined_keeps_what_the_map_says_too() -> None:
     to_x = VocabularyMap(ints(-1, -1, -1, 4, -1, -1), ints(-1, -1, -1, 1, -1, -1))
     found = align_mined(ints(0, 1, 2, 3, 4, 0), ints(0, 1, 2, 3, 0), TARGET, SOURCE, to_x)

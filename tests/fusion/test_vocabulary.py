@@ -43,7 +43,7 @@ def test_identity() -> None:
 
 def test_specials_meet_by_role_and_never_text() -> None:
     """Defect 10: <eos> is </s>, not the text "eos"; an unused control token is nothing."""
-    source = table(b"<eos>", b"<unused>", b"</s>", b"<tool>", special=(1, 3), eos=0)
+    source = table(b"<eos>", b"unused", b"</s>", b"<tool>", special=(1, 3), eos=0)
     target = table(b"<eos>", b"unused", b"</s>", b"<tool>", special=(3,), eos=2)
     assert map_exact(source, target).target_ids.tolist() == [2, -1, -1, 3]
     assert map_minimum_edit(source, target, threshold=0.5).target_ids.tolist()[:2] == [2, -1]
