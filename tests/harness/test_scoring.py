@@ -203,16 +203,16 @@ def test_refused_code_is_neither_written_nor_run(
 def test_allowed_code_is_run_and_judged_in_order(
     model: LoadedLM, options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The model is made to write the right body for even problems, a wrong one for odd ones."""
+    """The model is made to write the right body for problems 0, 1 and 4 (not the same read backwards)."""
 
     def write(_lm: Any, requests: list[Any], **_: Any) -> list[str]:
         numbers = [int(r.doc["entry_point"].split("_")[1]) for r in requests]
-        return [f"    return x + {n if n % 2 == 0 else n + 1}" for n in numbers]
+        return [f"    return x + {n if n in (0, 1, 4) else n + 1}" for n in numbers]
 
     monkeypatch.setattr(type(model.lm), "generate_until", write)
     items = score_benchmark(HUMANEVAL, model, replace(options, execution="subprocess"))
-    assert [i.scores["pass@1"] for i in items] == [1.0, 0.0, 1.0, 0.0, 1.0]
-    assert items[2].prediction == humaneval_row(2)["prompt"] + "    return x + 2"
+    assert [i.scores["pass@1"] for i in items] == [1.0, 1.0, 0.0, 0.0, 1.0]
+    assert items[2].prediction == humaneval_row(2)["prompt"] + "    return x + 3"
 
 
 def test_a_task_that_runs_code_unannounced_is_refused_too() -> None:
