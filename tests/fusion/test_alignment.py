@@ -162,6 +162,7 @@ def test_rows_are_those_that_predict_something() -> None:
     """S tokens have S - 1 rows on both sides."""
     assert align_em(ints(2), ints(1), TARGET, SOURCE).tolist() == []
     assert align_em(ints(2, 3), ints(1), TARGET, SOURCE).tolist() == [-1]
+    assert align_em(ints(5, 2), ints(5), TARGET, SOURCE).tolist() == [-1]  # a lone bos predicts nothing
 
 
 def test_special_tokens_are_not_text() -> None:
