@@ -56,7 +56,7 @@ RECIPES = {
         knowledge=Knowledge(0.25, 0.25, 0.5, certain=True),
     ),
     "reasoning": Recipe("llama", 2, "byte_level_bpe", 768, ("reasoning",), steps=900, bos=True),
-    "commonsense": Recipe("mpt", 2, "word_piece", 700, ("commonsense",), steps=900),
+    "commonsense": Recipe("mpt", 2, "word_piece", 600, ("commonsense",), steps=900),
     "code": Recipe("gpt_neox", 2, "unigram", 820, ("code",), steps=900),
 }
 

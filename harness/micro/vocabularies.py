@@ -48,27 +48,36 @@ def _marked_words() -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([cut, mark])
 
 
-def _pieces(size: int) -> list[tuple[str, float]]:
-    """The most frequent words, letter pairs and letters (all letters), with their log relative frequency.
+def _ranked(pieces_of: Callable[[str], set[str]], size: int) -> Counter[str]:
+    """The most frequent pieces of the world's words, and every piece that is a single letter.
 
-    The library's own trainer seeds only pieces that occur in two distinct words, which in this world would
-    leave nearly every word in letters.
+    The library's trainers serve neither kind that uses this: Unigram's seeds only pieces that occur in two
+    distinct words, which leaves nearly every word in letters; WordPiece's orders ids by a random hash.
     """
-    words = Counter(word.replace(" ", "▁") for text in _text() for word in _WORD.findall(text))
     counts: Counter[str] = Counter()
-    for word, count in words.items():
-        pairs = {word[i : i + 2] for i in range(len(word) - 1)}
-        for piece in {word, *pairs, *word}:
+    for word, count in Counter(w for text in _text() for w in _WORD.findall(text)).items():
+        for piece in pieces_of(word.replace(" ", "▁")):
             counts[piece] += count
-    letters = {piece for piece in counts if len(piece) == 1}
-    ranked = sorted(counts, key=lambda piece: (piece not in letters, -counts[piece], piece))[:size]
-    total = sum(counts[piece] for piece in ranked)
-    return [(piece, math.log(counts[piece] / total)) for piece in ranked]
+    letters = {piece for piece in counts if len(piece.removeprefix("##")) == 1}
+    ranked = sorted(counts, key=lambda piece: (piece not in letters, -counts[piece], piece))
+    return Counter({piece: counts[piece] for piece in ranked[:size]})
+
+
+def _parts(word: str) -> set[str]:
+    """The word, its pairs of letters, its letters."""
+    return {word, *word, *(word[i : i + 2] for i in range(len(word) - 1))}
+
+
+def _beginnings_and_continuations(word: str) -> set[str]:
+    """The word, its first one to three letters, and the letters and pairs of letters that may follow."""
+    inside = {word[i : i + length] for i in range(1, len(word)) for length in (1, 2)}
+    return {word, word[:1], word[:2], word[:3], *(f"##{piece}" for piece in inside)}
 
 
 def unigram(size: int) -> Tokenizer:
     """Unigram with the space as U+2581 and one token per byte to fall back on (SentencePiece)."""
-    pieces = _pieces(size - 256 - len(SPECIAL))
+    counts = _ranked(_parts, size - 256 - len(SPECIAL))
+    pieces = [(piece, math.log(count / counts.total())) for piece, count in counts.items()]
     lowest = min(score for _, score in pieces) - 1.0
     fallback = [(f"<0x{byte:02X}>", lowest) for byte in range(256)]
     vocabulary = [*((token, 0.0) for token in SPECIAL), *fallback, *pieces]
@@ -83,10 +92,11 @@ def unigram(size: int) -> Tokenizer:
 
 def word_piece(size: int) -> Tokenizer:
     """WordPiece (`##` before what continues a word), the space kept as U+2581 so that no text is lost."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNK, max_input_chars_per_word=100))
+    pieces = [*SPECIAL, *_ranked(_beginnings_and_continuations, size - len(SPECIAL))]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNK, max_input_chars_per_word=100))
+    tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.pre_tokenizer = _marked_words()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(SPECIAL), show_progress=False)
-    tokenizer.train_from_iterator(_text(), trainer)
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(Regex("^##"), ""), decoders.Replace("▁", " "), decoders.Fuse()]
     )
