@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
+from harness.scoring.patching import replaced
 from harness.suite import BenchmarkSpec
+
+LOGITS_AT_ONCE = 1 << 28  # numbers; 1 GB in float32
 
 
 @dataclass(frozen=True)
@@ -103,19 +106,34 @@ def score_continuations(lm: Any, golds: Sequence[Gold]) -> list[float | None]:
     """
     from lm_eval.api.instance import Instance
 
-    scorable = [i for i, gold in enumerate(golds) if _has_tokens(lm, gold)]
+    lengths = [_tokens(lm, gold) for gold in golds]
+    scorable = [i for i, (_, scored) in enumerate(lengths) if 0 < scored <= lm.max_length]
+    if not scorable:
+        return [None] * len(golds)
     pairs = [(golds[i].context, golds[i].continuation) for i in scorable]
     requests = [Instance("loglikelihood", {}, pair, 0, ("gold", i, 1)) for i, pair in enumerate(pairs)]
-    answers = lm.loglikelihood(requests) if requests else []
+    longest = min(lm.max_length, max(sum(lengths[i]) for i in scorable))
+    with replaced(
+        lm, "batch_size_per_gpu", rows_at_once(longest, lm.config.vocab_size, lm.batch_size_per_gpu)
+    ):
+        answers = lm.loglikelihood(requests)
     found = {i: float(answer[0]) for i, answer in zip(scorable, answers, strict=True)}
     return [found.get(i) for i in range(len(golds))]
 
 
-def _has_tokens(lm: Any, gold: Gold) -> bool:
+def rows_at_once(tokens: int, vocabulary: int, batch_size: int) -> int:
+    """How many requests of this length fit: the backend holds logits of every position, and a copy of them.
+
+    Eight few-shot prompts of 1,000 tokens with Gemma's 262,144 words would be 2 x 8 GB.
+    """
+    return max(1, min(batch_size, LOGITS_AT_ONCE // (tokens * vocabulary)))
+
+
+def _tokens(lm: Any, gold: Gold) -> tuple[int, int]:
+    """Tokens of the context and of the continuation."""
     if not gold.continuation:
-        return False
+        return 0, 0
     if gold.context:
-        tokens = lm._encode_pair(gold.context, gold.continuation)[1]
-    else:
-        tokens = lm.tok_encode(gold.continuation, add_special_tokens=False)
-    return bool(0 < len(tokens) <= lm.max_length)
+        context, continuation = lm._encode_pair(gold.context, gold.continuation)
+        return len(context), len(continuation)
+    return 1, len(lm.tok_encode(gold.continuation, add_special_tokens=False))

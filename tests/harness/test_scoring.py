@@ -21,7 +21,7 @@ from harness.scoring import (
     task_fingerprint,
     validate_benchmarks,
 )
-from harness.scoring.gold import Gold, bits_per_byte, gold_index, scored_bytes
+from harness.scoring.gold import Gold, bits_per_byte, gold_index, rows_at_once, scored_bytes
 from harness.scoring.samples import doc_hash, item_ids
 from harness.suite import BenchmarkSpec
 from tests.harness.scoring_world import arc_row, humaneval_row, write_mirror, write_model, write_rows
@@ -112,6 +112,8 @@ def test_a_continuation_without_tokens_of_its_own_has_no_bits_per_byte(model: Lo
         """A tokenizer that makes one token of "f(" and ")"."""
 
         max_length = 100
+        batch_size_per_gpu = 2
+        config = model.lm.config
 
         def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
             return ([1], []) if continuation == ")" else model.lm._encode_pair(context, continuation)
@@ -125,6 +127,15 @@ def test_a_continuation_without_tokens_of_its_own_has_no_bits_per_byte(model: Lo
     assert found[1] is not None
     assert found[1] < 0
     assert found[2] is None
+
+
+@pytest.mark.parametrize(
+    ("tokens", "vocabulary", "expected"),
+    [(1000, 262_144, 1), (1000, 49_152, 5), (50, 49_152, 8), (10**6, 262_144, 1)],
+)
+def test_logits_of_one_batch_stay_within_a_gigabyte(tokens: int, vocabulary: int, expected: int) -> None:
+    """2^28 numbers: 2^28 / (1000 * 49152) = 5.46."""
+    assert rows_at_once(tokens, vocabulary, batch_size=8) == expected
 
 
 # --- items
