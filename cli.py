@@ -253,10 +253,10 @@ def baseline_save(run: str, to: Path | None, results: Path) -> None:
 @_fails_clearly
 def suites(as_json: bool) -> None:
     """List the bundled suites."""
-    from harness.suite import bundled_suites, load_suite
+    from harness.suite import bundled_suites, description
 
     rows = [
-        {"name": name, "path": str(path), "description": load_suite(path).suite.description}
+        {"name": name, "path": str(path), "description": description(path)}
         for name, path in bundled_suites().items()
     ]
     if as_json:

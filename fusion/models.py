@@ -21,9 +21,7 @@ CHUNK = 1 << 22  # bytes read at a time when hashing
 FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}  # safetensors' names of what can be a parameter
 
 
-def load_model(
-    folder: Path, *, dtype: str = "float32", device: str = "cpu", trust_remote_code: bool = False
-) -> "PreTrainedModel":
+def load_model(folder: Path, *, dtype: str = "float32", device: str = "cpu") -> "PreTrainedModel":
     """The causal language model in `folder`, for evaluation. `dtype` is torch's name, such as "bfloat16"."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -33,7 +31,6 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
-            trust_remote_code=trust_remote_code,
             local_files_only=True,
             use_safetensors=True,
         )
@@ -45,14 +42,12 @@ def load_model(
     return model.to(device).eval()
 
 
-def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> "PreTrainedTokenizerFast":
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     """The fast tokenizer in `folder`. Slow ones are refused: they do not say what text a token stands for."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, use_fast=True, local_files_only=True, trust_remote_code=trust_remote_code
-        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
     except Exception as error:  # transformers passes on what its many readers raise
         raise FusionError(
             f"cannot load the tokenizer of {folder.name!r} ({folder}): {_first_line(error)}",

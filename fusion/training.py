@@ -133,8 +133,8 @@ def attach_objective(model: Any, objective: Objective) -> None:
     """Make the model's forward return the fusion loss.
 
     The loss is computed inside forward, not around it, so that the wrappers of DDP, FSDP and DeepSpeed see
-    every use of the parameters. In evaluation mode it is the causal LM loss alone: one that mixes in the teacher
-    cannot be compared between control and fused.
+    every use of the parameters. In evaluation mode it is the causal LM loss alone: one that mixes in the
+    teacher cannot be compared between control and fused.
     """
     decoder = split_model(model)
 

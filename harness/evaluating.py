@@ -19,7 +19,7 @@ _NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device")  # 
 
 
 def scoring_options(loaded: LoadedSuite, settings: "Settings") -> "ScoringOptions":
-    """How this suite scores. Unasked, model-written code runs (in a limited subprocess) for our own models only."""
+    """How this suite scores. Unasked, model-written code runs (with limits) only where we ship the models."""
     from harness.scoring import ScoringOptions
 
     spec = loaded.suite.scoring

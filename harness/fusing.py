@@ -39,13 +39,12 @@ def extract_distributions(
     from fusion.models import load_model
 
     folder = model(context)
-    windows = read_windows(context)
-    encodings = encode_windows(folder, windows, bos)
+    encodings, closed = encode_windows(folder, read_windows(context), bos)
     network = load_model(folder, dtype=spec.dtype, device=_device(device))
     distributions = extract(
         network,
         encodings,
-        [w.last for w in windows],
+        closed,
         k=spec.top_k,
         batch_tokens=spec.extraction_batch_tokens,
         folder=draft.folder / "distributions",
@@ -275,7 +274,7 @@ def train_target(
 
 
 def _token_ids(folder: Path, windows: Sequence[WindowText], bos: bool | None) -> "list[NDArray[np.int32]]":
-    return [e.input_ids for e in encode_windows(folder, windows, bos)]
+    return [e.input_ids for e in encode_windows(folder, windows, bos)[0]]
 
 
 def _device(name: str) -> str:

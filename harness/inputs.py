@@ -136,15 +136,25 @@ def read_windows(context: Context, *, held_out: bool = False) -> list[WindowText
     ]
 
 
-def encode_windows(folder: Path, windows: Sequence[WindowText], bos: bool | None) -> "list[Encoding]":
-    """Every window as this model reads it: bos where it wants one, eos where the document ends."""
+def encode_windows(
+    folder: Path, windows: Sequence[WindowText], bos: bool | None
+) -> "tuple[list[Encoding], list[bool]]":
+    """Every window as this model reads it, and whether it is closed by eos.
+
+    bos is there where the model wants one, eos where the document ends and the tokenizer has such a token.
+    """
     from fusion.models import load_tokenizer, vocabulary_size
     from fusion.tokens import encode, token_table, wants_bos
 
     tokenizer = load_tokenizer(folder)
     table = token_table(tokenizer, vocabulary_size(folder))
     with_bos = wants_bos(tokenizer) if bos is None else bos
-    return [encode(tokenizer, table, w.text, bos=with_bos, eos=w.last) for w in windows]
+    closed = [w.last and "eos" in table.roles for w in windows]
+    encodings = [
+        encode(tokenizer, table, w.text, bos=with_bos, eos=eos)
+        for w, eos in zip(windows, closed, strict=True)
+    ]
+    return encodings, closed
 
 
 def token_table_of(folder: Path) -> "TokenTable":

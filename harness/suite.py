@@ -47,7 +47,6 @@ class ModelSpec(Frozen):
     wheel: WheelSpec | None = None
     tokenizer: str | None = None
     bos: bool | None = None  # None: as the model's own tokenizer does; see fusion.tokens
-    trust_remote_code: bool = False
 
 
 class CorpusSpec(Frozen):
@@ -158,6 +157,12 @@ def bundled_folder() -> Path:
 def bundled_suites() -> dict[str, Path]:
     """The suites that come with FuseGauge, by name."""
     return {path.stem: path for path in sorted(bundled_folder().glob("*.yaml"))}
+
+
+def description(path: Path) -> str:
+    """What a suite file says of itself, read without checking the rest."""
+    raw, _ = read_yaml(path.read_text(encoding="utf-8"))
+    return str((raw or {}).get("description", ""))
 
 
 def load_suite(reference: str | Path, overrides: Sequence[str] = ()) -> LoadedSuite:

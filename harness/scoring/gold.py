@@ -113,9 +113,8 @@ def score_continuations(lm: Any, golds: Sequence[Gold]) -> list[float | None]:
     pairs = [(golds[i].context, golds[i].continuation) for i in scorable]
     requests = [Instance("loglikelihood", {}, pair, 0, ("gold", i, 1)) for i, pair in enumerate(pairs)]
     longest = min(lm.max_length, max(sum(lengths[i]) for i in scorable))
-    with replaced(
-        lm, "batch_size_per_gpu", rows_at_once(longest, lm.config.vocab_size, lm.batch_size_per_gpu)
-    ):
+    vocabulary = lm.config.get_text_config().vocab_size
+    with replaced(lm, "batch_size_per_gpu", rows_at_once(longest, vocabulary, lm.batch_size_per_gpu)):
         answers = lm.loglikelihood(requests)
     found = {i: float(answer[0]) for i, answer in zip(scorable, answers, strict=True)}
     return [found.get(i) for i in range(len(golds))]
