@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from harness.pipeline import Settings
     from harness.scoring import ScoringOptions
 
-CODE = ("harness.evaluating", "harness.scoring", "harness.scoring.samples", "harness.scoring.gold")
+CODE = (
+    *(f"harness.scoring.{m}" for m in ("execution", "gold", "mirror", "model", "samples", "score", "tasks")),
+    *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "executor")),
+)
 
 _NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device")  # they do not decide the numbers
 
@@ -62,6 +65,7 @@ def score(
     context: Context,
     *,
     model: Callable[[Context], Path],
+    bos: bool | None,
     benchmark: BenchmarkSpec,
     options: "ScoringOptions",
 ) -> None:
@@ -70,6 +74,6 @@ def score(
     from harness.scoring import load_lm, score_benchmark
 
     context.report(benchmark.name, 0, 1)
-    items = score_benchmark(benchmark, load_lm(model(context), options), options)
+    items = score_benchmark(benchmark, load_lm(model(context), options, bos=bos), options)
     write_items(draft.folder / "items.parquet", items)
     draft.facts |= {"items": len(items), "execution": options.execution if benchmark.executes_code else ""}

@@ -38,6 +38,7 @@ class Participant:
     role: Role
     reference: str
     stage: Stage
+    bos: bool | None = None  # as its ModelSpec says
     local: Path | None = None  # used where it is, instead of the stage's own folder
 
     def folder(self, context: Context) -> Path:
@@ -65,10 +66,12 @@ def build_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
     sources = [_participant(spec, Role.SOURCE, loaded, settings) for spec in suite.sources]
     windows = _windows_stage(loaded, settings, [target, *sources])
     fused = _fused_stage(loaded, windows, target, sources)
-    trained = [Participant(FUSED, Role.FUSED, f"{target.name} after fusion", fused)]
+    trained = [Participant(FUSED, Role.FUSED, f"{target.name} after fusion", fused, target.bos)]
     if "clm" in suite.controls:
         stage = _training_stage(CONTROL, loaded, windows, target, fusion=None)
-        trained.insert(0, Participant(CONTROL, Role.CONTROL, f"{target.name} after CLM training", stage))
+        trained.insert(
+            0, Participant(CONTROL, Role.CONTROL, f"{target.name} after CLM training", stage, target.bos)
+        )
     participants = (target, *sources, *trained)
     scoring = _scoring_stages(loaded, settings, participants)
     stages = in_order([fused, *(p.stage for p in participants), *scoring.values()])
@@ -90,7 +93,7 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Set
     # No code in the key: a fetched model must not be fetched again for an edit elsewhere in fusion.models.
     params["conversion"] = CONVERSION_VERSION
     stage = Stage(f"model:{spec.name}", params, (), (), work)
-    return Participant(spec.name, role, reference, stage, local)
+    return Participant(spec.name, role, reference, stage, spec.bos, local)
 
 
 def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Participant]) -> Stage:
@@ -162,11 +165,11 @@ def _fused_stage(
     return _training_stage(FUSED, loaded, windows, target, fusion=fusion)
 
 
-def _distributions_stage(model: Participant, windows: Stage, loaded: LoadedSuite, bos: bool | None) -> Stage:
+def _distributions_stage(model: Participant, windows: Stage, loaded: LoadedSuite) -> Stage:
     spec = loaded.suite.fusion
     return Stage(
         f"distributions:{model.name}",
-        {"top_k": spec.top_k, "dtype": spec.dtype, "bos": bos},
+        {"top_k": spec.top_k, "dtype": spec.dtype, "bos": model.bos},
         (windows, model.stage),
         ("fusion.extraction", "fusion.distributions", "fusion.tokens", "fusion.decoder"),
         partial(
@@ -174,7 +177,7 @@ def _distributions_stage(model: Participant, windows: Stage, loaded: LoadedSuite
             model=model.folder,
             name=model.name,
             spec=spec,
-            bos=bos,
+            bos=model.bos,
             device=loaded.suite.scoring.device,
         ),
     )
@@ -212,13 +215,13 @@ def _training_stage(
     needed = (windows, target.stage, *((fusion,) if fusion else ()))
     return Stage(
         f"training:{name}",
-        {"objective": choices, "training": suite.training, "seed": suite.seed, "bos": suite.target.bos},
+        {"objective": choices, "training": suite.training, "seed": suite.seed, "bos": target.bos},
         needed,
         ("fusion.training", "fusion.objective", "fusion.decoder"),
         partial(
             fusing.train_target,
             target=target.folder,
-            bos=suite.target.bos,
+            bos=target.bos,
             objective=choices,
             training=suite.training,
             seed=suite.seed,
@@ -246,9 +249,10 @@ def _scoring_stage(model: Participant, benchmark: BenchmarkSpec, fingerprint: st
         {
             "benchmark": benchmark.model_dump(mode="json", exclude={"name"}),
             "tasks": fingerprint,
+            "bos": model.bos,
             **evaluating.counted_options(options),
         },
         (model.stage,),
         evaluating.CODE,
-        partial(evaluating.score, model=model.folder, benchmark=benchmark, options=options),
+        partial(evaluating.score, model=model.folder, bos=model.bos, benchmark=benchmark, options=options),
     )
