@@ -141,10 +141,7 @@ def _fused_stage(
     loaded: LoadedSuite, windows: Stage, target: Participant, sources: Sequence[Participant]
 ) -> Stage:
     spec = loaded.suite.fusion
-    bos = {m.name: m.bos for m in (loaded.suite.target, *loaded.suite.sources)}
-    distributions = {
-        m.name: _distributions_stage(m, windows, loaded, bos[m.name]) for m in (target, *sources)
-    }
+    distributions = {m.name: _distributions_stage(m, windows, loaded) for m in (target, *sources)}
     maps = {s.name: _vocabulary_stage(s, target, loaded) for s in sources}
     alignments = {
         s.name: _alignment_stage(

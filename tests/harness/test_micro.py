@@ -3,8 +3,10 @@
 import json
 import re
 from dataclasses import asdict, replace
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -133,6 +135,44 @@ def test_comparisons_and_programs_of_the_items_are_not_in_the_corpus() -> None:
     corpus = "".join(world.fusion_documents(None, seed=0))
     prompts = [item.prompt for item in world.reasoning_items()] + [item.prompt for item in world.code_items()]
     assert [prompt for prompt in prompts if prompt in corpus] == []
+
+
+# --- the tasks
+
+
+def task_functions() -> ModuleType:
+    """The file that the tasks' YAML refers to, loaded as lm-eval does: by its path."""
+    path = build.FOLDER.parent / "tasks" / "micro_functions.py"
+    spec = spec_from_file_location("micro_functions", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tasks_hand_out_the_worlds_items() -> None:
+    """lm-eval adds the task's metadata to the arguments."""
+    rows = task_functions().items(part="code", version=1.0)["test"]
+    assert rows["prompt"] == [item.prompt for item in world.code_items()]
+    assert rows["test"] == [item.test for item in world.code_items()]
+
+
+def test_programs_are_completed_and_judged_by_the_code_eval_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Judge:
+        def compute(
+            self, references: list[str], predictions: list[list[str]], k: list[int]
+        ) -> tuple[dict[str, float], None]:
+            passed = [passes(texts[0], test) for texts, test in zip(predictions, references, strict=True)]
+            return {f"pass@{k[0]}": sum(passed) / len(passed)}, None
+
+    import evaluate
+
+    monkeypatch.setattr(evaluate, "load", {"code_eval": Judge()}.__getitem__)
+    functions, items = task_functions(), world.code_items(2)
+    texts = [[f" {items[0].solution}"], [" x"]]
+    programs = functions.complete_programs(texts, [{"prompt": item.prompt} for item in items])
+    assert functions.pass_at_k([items[0].test], programs[:1], k=1) == {"pass@1": 1.0}
+    assert functions.pass_at_k([items[1].test], programs[1:], k=1) == {"pass@1": 0.0}
 
 
 # --- the shipped models
