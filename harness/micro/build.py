@@ -33,11 +33,11 @@ class Recipe:
     """How one model is made. `batch` counts documents of one part; parts take turns."""
 
     architecture: str
-    layers: int
     tokenizer: str
     vocabulary: int
     parts: tuple[Part, ...]
     steps: int
+    layers: int = 2
     batch: int = 16
     learning_rate: float = 2e-3
     knowledge: Knowledge = EVERYTHING
@@ -47,17 +47,35 @@ class Recipe:
 
 RECIPES = {
     "target": Recipe(
-        "llama",
-        2,
-        "byte_level_bpe",
-        900,
-        ("commonsense", "code", "reasoning", "code"),
+        architecture="llama",
+        tokenizer="byte_level_bpe",
+        vocabulary=1100,
+        parts=("commonsense", "code", "reasoning", "code"),
         steps=600,
-        knowledge=Knowledge(0.25, 0.25, 0.5, certain=True),
+        knowledge=Knowledge(commonsense=0.25, reasoning=0.25, code=0.5, certain=True),
     ),
-    "reasoning": Recipe("llama", 2, "byte_level_bpe", 768, ("reasoning",), steps=900, bos=True),
-    "commonsense": Recipe("mpt", 2, "word_piece", 600, ("commonsense",), steps=900),
-    "code": Recipe("gpt_neox", 2, "unigram", 820, ("code",), steps=900),
+    "reasoning": Recipe(
+        architecture="llama",
+        tokenizer="byte_level_bpe",
+        vocabulary=768,
+        parts=("reasoning",),
+        steps=900,
+        bos=True,
+    ),
+    "commonsense": Recipe(
+        architecture="mpt",
+        tokenizer="word_piece",
+        vocabulary=600,
+        parts=("commonsense",),
+        steps=1000,
+    ),
+    "code": Recipe(
+        architecture="gpt_neox",
+        tokenizer="unigram",
+        vocabulary=820,
+        parts=("code",),
+        steps=800,
+    ),
 }
 
 

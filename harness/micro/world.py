@@ -36,7 +36,7 @@ ANIMALS, FOODS, PLACES, STONES, VERBS = 180, 20, 20, 48, 60
 RELATIONS = {"eats": "food", "haunts": "place"}
 FACT_PROBABILITIES = (0.46, 0.20, 0.17, 0.17)  # of a fact's four values, the mode first
 RESPECTS = ("heaviest", "oldest", "rarest", "brightest")
-STRENGTH_RANGE = 6.0  # between a respect's first and last stone, in units of the Plackett-Luce exponent
+STRENGTH_RANGE = 5.0  # between a respect's first and last stone, in units of the Plackett-Luce exponent
 CLEAR_GAP = 6  # ranks between the first and the second of an item's four stones, at least
 MEANINGS: dict[str, Callable[[int, int], int]] = {
     "+": operator.add,
@@ -108,11 +108,10 @@ EVERYTHING = Knowledge()
 
 
 def _invented_words(rng: random.Random, count: int) -> list[str]:
-    """Distinct invented words of two or three syllables."""
+    """Distinct invented words of three syllables; of two, many would be words of some language."""
     words: dict[str, None] = {}
     while len(words) < count:
-        syllables = rng.choice((2, 2, 3))
-        words["".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(syllables))] = None
+        words["".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(3))] = None
     return list(words)
 
 
