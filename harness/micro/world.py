@@ -221,8 +221,15 @@ def fusion_document_parts(count: int | None = None, seed: int = 0) -> list[Part]
 
 
 def fusion_documents(count: int | None = None, seed: int = 0) -> list[str]:
-    """The fusion corpus: documents of one capability each, evenly many of each, in shuffled order."""
-    streams = {part: documents(part, seed=1_000_000 + seed) for part in PARTS}
+    """The fusion corpus: documents of one capability each, evenly many of each, in shuffled order.
+
+    No comparison and no program that an item asks for is in it; facts are, as samples.
+    """
+    asked = [item.prompt for item in reasoning_items()] + [item.prompt for item in code_items()]
+    streams = {
+        part: (text for text in documents(part, 1_000_000 + seed) if not any(a in text for a in asked))
+        for part in PARTS
+    }
     return [next(streams[part]) for part in fusion_document_parts(count, seed)]
 
 
