@@ -196,7 +196,7 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
         assert loss is not None and output.causal_lm is not None and output.fusion is not None
         if not torch.isfinite(loss):
             raise FusionError(
-                f"the training loss became {float(loss)} at step {self.state.global_step + 1}",
+                f"the training loss became {loss.item()} at step {self.state.global_step + 1}",
                 remedy="lower training.learning_rate, set training.max_grad_norm, or train in float32",
             )
         if model.training:

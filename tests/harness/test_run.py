@@ -27,6 +27,7 @@ SMALL = [
     *("--set", "training.max_steps=4"),
     *("--set", "tracking.enabled=false"),
 ]
+SOURCES = {"llama-reasoning", "mpt-commonsense", "neox-code"}
 
 
 def _call(*arguments: str | Path) -> Result:
@@ -66,7 +67,7 @@ def test_control_and_fused_start_from_the_target_and_end_elsewhere(results: Path
 
 def test_coverage_and_attribution_are_kept(results: Path) -> None:
     record = _record(results)
-    assert set(record.coverage) == {"reasoning", "commonsense", "code"}
+    assert set(record.coverage) == SOURCES
     assert all(0 < c["positions"] <= 100 for c in record.coverage.values())
     assert sum(record.attribution.values()) == pytest.approx(100)
 
@@ -126,13 +127,14 @@ def test_a_baseline_holds_against_itself(results: Path, tmp_path: Path) -> None:
 
 
 def test_only_runs_a_stage_and_what_it_needs(tmp_path: Path) -> None:
-    done = _call("run-suite", *SMALL, "--only", "distributions:code", "--results", tmp_path)
+    done = _call("run-suite", *SMALL, "--only", "distributions:neox-code", "--results", tmp_path)
     assert done.exit_code == 0
     names = {
-        p.relative_to(tmp_path / "store").parent.as_posix() for p in tmp_path.glob("store/**/manifest.json")
+        p.parent.parent.relative_to(tmp_path / "store").as_posix()
+        for p in tmp_path.glob("store/**/manifest.json")
     }
-    models = {f"model/{m}" for m in ("target", "reasoning", "commonsense", "code")}
-    assert names == {"corpus", "windows", "distributions/code", *models}
+    models = {f"model/{m}" for m in ("target", *SOURCES)}
+    assert names == {"corpus", "windows", "distributions/neox-code", *models}
 
 
 def test_an_unknown_stage_is_refused_with_the_nearest(tmp_path: Path) -> None:
