@@ -294,7 +294,7 @@ def _loaded(suite: str, overrides: Sequence[str], limit: int | None) -> Any:
 
 def _settings(mirror: Path | None, offline: bool, unsafe_no_sandbox: bool) -> Any:
     from harness.environment import go_offline
-    from harness.pipeline import Settings
+    from harness.settings import Settings
 
     if offline:
         go_offline()

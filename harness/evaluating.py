@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.settings import Settings
 from harness.stages import Context
 from harness.store import Draft
 from harness.suite import BenchmarkSpec, LoadedSuite, bundled_folder
 
 if TYPE_CHECKING:
-    from harness.pipeline import Settings
     from harness.scoring import ScoringOptions
 
 CODE = (
@@ -21,7 +21,7 @@ CODE = (
 _NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device")  # they do not decide the numbers
 
 
-def scoring_options(loaded: LoadedSuite, settings: "Settings") -> "ScoringOptions":
+def scoring_options(loaded: LoadedSuite, settings: Settings) -> "ScoringOptions":
     """How this suite scores. Unasked, model-written code runs (with limits) only where we ship the models."""
     from harness.scoring import ScoringOptions
 

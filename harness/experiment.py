@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from harness.atomic import write_text_atomically
 from harness.errors import InputError, SuiteError, nearest
-from harness.pipeline import Pipeline, Settings, build_pipeline
+from harness.pipeline import Pipeline, build_pipeline
 from harness.record import build_record, collect_items, copy_items
 from harness.results import RunRecord
 from harness.run_folder import RUN_FILE, read_run
 from harness.runner import Observer, Outcome, run_stages
+from harness.settings import Settings
 from harness.stages import Stage
 from harness.store import Store
 from harness.suite import LoadedSuite, TrackingSpec, resolved

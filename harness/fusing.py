@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fusion.tokens import Encoding, TokenTable
     from fusion.training import TeacherRows
     from fusion.vocabulary import VocabularyMap
-    from harness.pipeline import Participant
 
 
 def extract_distributions(
@@ -90,17 +89,26 @@ def _read_distributions(context: Context, name: str) -> "Distributions":
 
 
 def align(
-    draft: Draft, context: Context, *, source: "Participant", target: "Participant", alignment: str
+    draft: Draft,
+    context: Context,
+    *,
+    names: tuple[str, str],
+    folders: tuple[Folder, Folder],
+    alignment: str,
 ) -> None:
-    """For each row of the target the source's row that speaks of the same place, or -1."""
-    ours, theirs = _read_distributions(context, target.name), _read_distributions(context, source.name)
-    vocabulary = _read_map(context.folder(f"vocabulary:{source.name}"))
-    tables = token_table_of(target.folder(context)), token_table_of(source.folder(context))
+    """For each row of the target the source's row that speaks of the same place, or -1.
+
+    `names` and `folders` are the target's and the source's.
+    """
+    target, source = names
+    ours, theirs = _read_distributions(context, target), _read_distributions(context, source)
+    vocabulary = _read_map(context.folder(f"vocabulary:{source}"))
+    tables = token_table_of(folders[0](context)), token_table_of(folders[1](context))
     pieces, count = [], len(ours.closed)
     for window in range(count):
         rows = _align_window(ours.encoding(window), theirs.encoding(window), alignment, tables, vocabulary)
         pieces.append(np.where(rows >= 0, rows + theirs.windows[window], -1))
-        context.report(f"{source.name} to {target.name}", window + 1, count)
+        context.report(f"{source} to {target}", window + 1, count)
     rows = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
     np.save(draft.folder / "rows.npy", rows)
     draft.facts["coverage"] = _coverage(

@@ -13,21 +13,13 @@ from typing import Any
 
 from harness import evaluating, fusing, inputs
 from harness.results import Role
+from harness.settings import Settings
 from harness.stages import Context, Stage, in_order
 from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec
 
 CONTROL = "control"
 CONVERSION_VERSION = 1  # of GGUF conversion and random weights; raise it when their content changes
 FUSED = "fused"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the person who runs a suite decides, as opposed to what the suite says."""
-
-    mirror: Path | None = None
-    offline: bool = False
-    unsafe_no_sandbox: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,7 +191,12 @@ def _alignment_stage(
         {"alignment": loaded.suite.fusion.alignment},
         (target.stage, source.stage, *needed),
         ("fusion.alignment", "fusion.projection", "harness.fusing"),
-        partial(fusing.align, source=source, target=target, alignment=loaded.suite.fusion.alignment),
+        partial(
+            fusing.align,
+            names=(target.name, source.name),
+            folders=(target.folder, source.folder),
+            alignment=loaded.suite.fusion.alignment,
+        ),
     )
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from harness.evaluating import scoring_options
 from harness.experiment import Results, checked_pipeline
-from harness.pipeline import Pipeline, Settings
+from harness.pipeline import Pipeline
 from harness.runner import Observer, run_stages
+from harness.settings import Settings
 from harness.stages import Stage
 from harness.store import Store
 from harness.suite import LoadedSuite

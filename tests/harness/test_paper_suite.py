@@ -1,4 +1,4 @@
-"""The paper's suite with tiny random models of the same three architectures in their place: every stage runs."""
+"""The paper's suite with tiny random models of its three architectures in their place: every stage runs."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,13 @@
+"""What the person who runs a suite decides, as opposed to what the suite says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where data comes from, whether the network may be used, whether programs may run without a sandbox."""
+
+    mirror: Path | None = None
+    offline: bool = False
+    unsafe_no_sandbox: bool = False
