@@ -5,6 +5,8 @@ control simply has no teacher.
 """
 
 import math
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import ModelOutput
 
 from fusion.decoder import split_model
@@ -132,9 +133,9 @@ class FusionOutput(ModelOutput):  # type: ignore[misc]
 def attach_objective(model: Any, objective: Objective) -> None:
     """Make the model's forward return the fusion loss.
 
-    The loss is computed inside forward, not around it, so that the wrappers of DDP, FSDP and DeepSpeed see
-    every use of the parameters. In evaluation mode it is the causal LM loss alone: one that mixes in the
-    teacher cannot be compared between control and fused.
+    The loss is computed inside forward, not around it, so that wrappers of a model (DDP, FSDP) see every use
+    of the parameters. In evaluation mode it is the causal LM loss alone: one that mixes in the teacher cannot
+    be compared between control and fused.
     """
     decoder = split_model(model)
 
@@ -240,7 +241,10 @@ def training_arguments(arguments: Mapping[str, Any], folder: Path, seed: int) ->
     }
     if not torch.cuda.is_available():
         fixed["dataloader_pin_memory"] = False
-    return TrainingArguments(**{**defaults, **arguments, **fixed})
+    settings = TrainingArguments(**{**defaults, **arguments, **fixed})
+    if settings.n_gpu > 1:
+        settings._n_gpu = 1  # DataParallel's replicas would call the original model's forward
+    return settings
 
 
 def train(
@@ -261,6 +265,7 @@ def train(
     Without a teacher this is causal LM training (the control). Raises FusionError on a loss that is not
     finite.
     """
+    _refuse_several_processes()
     settings = training_arguments(arguments, folder, seed)
     original_forward = model.forward
     attach_objective(model, objective)
@@ -274,8 +279,7 @@ def train(
     )
     _remove_console_output(trainer)
     try:
-        checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.train(resume_from_checkpoint=_last_whole_checkpoint(folder))
         if len(evaluation):
             trainer.evaluate()
     finally:
@@ -284,6 +288,28 @@ def train(
     epochs = trainer.state.epoch or 0.0
     points = tuple(_finite(p) for p in trainer.state.log_history if "loss" in p or "eval_loss" in p)
     return TrainingResult(round(labels * epochs), trainer.state.global_step, points)
+
+
+def _last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; the Trainer writes its state last.
+
+    A later one that a kill left unfinished is removed, or the Trainer would count it among those to keep.
+    """
+    steps = {int(p.name.split("-")[1]): p for p in folder.glob("checkpoint-*")}
+    for step in sorted(steps, reverse=True):
+        if (steps[step] / "trainer_state.json").is_file():
+            return str(steps[step])
+        shutil.rmtree(steps[step])
+    return None
+
+
+def _refuse_several_processes() -> None:
+    """One process and one device per training, until the stages around it know of more."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise FusionError(
+            "training was started in several processes (WORLD_SIZE > 1), which is not supported yet",
+            remedy="run the suite in one process, without torchrun or accelerate launch",
+        )
 
 
 def _remove_console_output(trainer: Trainer) -> None:

@@ -18,7 +18,8 @@ CODE = (
     *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "executor")),
 )
 
-_NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device")  # they do not decide the numbers
+# They do not decide the numbers, or (execution, the data behind a mirror) are in the tasks' fingerprint.
+_NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device", "execution")
 
 
 def scoring_options(loaded: LoadedSuite, settings: Settings) -> "ScoringOptions":

@@ -62,9 +62,10 @@ class Finished:
     outcomes: dict[str, Outcome]
 
 
-def run_name(loaded: LoadedSuite) -> str:
-    """Suite name and a hash over all that the suite says: the same suite is the same run."""
-    digest = hashlib.sha256(json.dumps(resolved(loaded.suite), sort_keys=True).encode()).hexdigest()
+def run_name(loaded: LoadedSuite, settings: Settings) -> str:
+    """Suite name and a hash over all that it says and how programs ran: the same suite is the same run."""
+    content = json.dumps([resolved(loaded.suite), settings.unsafe_no_sandbox], sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()
     return f"{loaded.suite.name}-{digest[:8]}"
 
 
@@ -89,7 +90,7 @@ def run_suite(
         run_stages(_only(pipeline, only), results.store, observer)
         return None
     outcomes = run_stages(pipeline.stages, results.store, observer)
-    return finish(loaded, pipeline, results, outcomes)
+    return finish(run_name(loaded, settings), loaded, pipeline, results, outcomes)
 
 
 def _only(pipeline: Pipeline, only: Sequence[str]) -> tuple[Stage, ...]:
@@ -101,13 +102,12 @@ def _only(pipeline: Pipeline, only: Sequence[str]) -> tuple[Stage, ...]:
 
 
 def finish(
-    loaded: LoadedSuite, pipeline: Pipeline, results: Results, outcomes: dict[str, Outcome]
+    run: str, loaded: LoadedSuite, pipeline: Pipeline, results: Results, outcomes: dict[str, Outcome]
 ) -> Finished:
     """Write items, run.json and the report of a run whose stages are all there."""
     from harness.report import write_report
 
     items = collect_items(loaded, pipeline, outcomes)
-    run = run_name(loaded)
     record = build_record(run, loaded, pipeline, outcomes, items)
     folder = results.runs / run
     copy_items(folder, pipeline, outcomes)

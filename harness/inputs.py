@@ -23,6 +23,16 @@ def model_fingerprint(folder: Path) -> str:
     return _hash_files(names)
 
 
+def tokenizer_fingerprint(tokenizer: str | None, folder: Path) -> str:
+    """Of a tokenizer in a local folder; "" for none, and for one on the hub, which its id names."""
+    from harness.model_reference import LocalFolder, reference_of
+
+    reference = reference_of(tokenizer, folder) if tokenizer else None
+    if not isinstance(reference, LocalFolder):
+        return ""
+    return _hash_files(sorted(reference.path.glob("tokenizer*")))
+
+
 def _hash_files(paths: Sequence[Path]) -> str:
     import hashlib
 

