@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from harness.redaction import redact
+
 DISTRIBUTION = "fusegauge"
 NEEDED_PYTHON = (3, 11)
 MEMORY_FOR_POCKET = 6 * 10**9  # bytes: training 135M parameters with AdamW, and a model of 270M loaded
@@ -148,7 +150,7 @@ def _hub(mirror: Path | None) -> Finding:
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     problem = _unreachable(endpoint)
     detail = f"{endpoint} cannot be reached ({problem})" if problem else f"{endpoint} answers"
-    return _finding("hub", not problem or mirror is not None, detail, remedy)
+    return _finding("hub", not problem or mirror is not None, redact(detail), remedy)
 
 
 def _unreachable(url: str) -> str:
@@ -180,7 +182,7 @@ def _mlflow() -> Finding:
         version = metadata.version("mlflow")
     except metadata.PackageNotFoundError:
         return Finding("MLflow", False, "missing: results are written, but not synced", "pip install -e .")
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = redact(os.environ.get("MLFLOW_TRACKING_URI", ""))
     return Finding(
         "MLflow", True, f"{version}, {f'tracking to {uri}' if uri else 'a database beside the results'}"
     )

@@ -2,23 +2,25 @@
 
 Exit codes (documented in docs/operations.md):
 0 done or held, 1 regressed, 2 misuse (a bad suite, option or input), 3 not comparable, 4 incomplete,
-5 a stage failed (NaN loss, corrupted store, no space), 6 results are whole but MLflow could not be synced,
-130 interrupted.
+5 a stage failed (NaN loss, corrupted store, no space) or an error that nobody foresaw,
+6 results are whole but MLflow could not be synced, 130 interrupted.
 """
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from harness.redaction import redact
+
 
 class FuseGaugeError(Exception):
-    """What is wrong, where and why; `remedy` says what to do about it."""
+    """What is wrong, where and why; `remedy` says what to do about it. Neither speaks a password."""
 
     exit_code = 5
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = redact(message)
+        self.remedy = redact(remedy)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.remedy}" if self.remedy else self.message
@@ -33,7 +35,7 @@ class SuiteError(FuseGaugeError):
         noun = "mistake" if len(mistakes) == 1 else "mistakes"
         lines = "\n".join(f"  - {m}" for m in mistakes)
         super().__init__(f"{where}: {len(mistakes)} {noun}\n{lines}")
-        self.mistakes = tuple(mistakes)
+        self.mistakes = tuple(map(redact, mistakes))
 
 
 class InputError(FuseGaugeError):

@@ -12,6 +12,7 @@ from typing import Any
 from harness.comparison import compare
 from harness.items import read_items
 from harness.pipeline import CONTROL, FUSED, Pipeline
+from harness.redaction import redact_all
 from harness.results import BenchmarkEntry, Item, ModelEntry, RunRecord, StageEntry, TrainingCurve
 from harness.runner import Outcome
 from harness.suite import LoadedSuite, resolved
@@ -41,8 +42,8 @@ def build_record(
     comparison = compare(items, [(m.name, m.role) for m in models], benchmarks, loaded.suite.comparison)
     return RunRecord(
         run=run,
-        suite=resolved(loaded.suite),
-        overrides=loaded.overrides,
+        suite=redact_all(resolved(loaded.suite)),
+        overrides=redact_all(loaded.overrides),
         created=datetime.now(UTC),
         seed=loaded.suite.seed,
         versions=library_versions(),

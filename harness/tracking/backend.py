@@ -2,11 +2,13 @@
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from harness.errors import InputError
+from harness.redaction import MASK, is_redacted, redact
 from harness.suite import TrackingSpec
 
 # Read by MLflow at every request. Its own values let one call to a dead server hang for four minutes; with
@@ -34,8 +36,15 @@ class Backend:
     @property
     def shown(self) -> str:
         """The address without a password."""
-        parts = urlsplit(self.uri)
-        return self.uri.replace(f":{parts.password}@", ":***@") if parts.password else self.uri
+        return redact(self.uri)
+
+    def hide(self, text: str) -> str:
+        """A text of MLflow's or a driver's without the password, in an address or by itself."""
+        with suppress(ValueError):  # no address that can be split
+            password = urlsplit(self.uri).password
+            for spelling in (password, unquote(password)) if password else ():
+                text = text.replace(spelling, MASK)
+        return redact(text)
 
     @property
     def served(self) -> bool:
@@ -43,10 +52,22 @@ class Backend:
 
 
 def locate(tracking: TrackingSpec, results: Path) -> Backend:
-    """The suite's address, else MLFLOW_TRACKING_URI, else a database beside the results."""
+    """The suite's address, else MLFLOW_TRACKING_URI, else a database beside the results.
+
+    An address read back from a run has lost its password: then only MLFLOW_TRACKING_URI will do. Raises
+    InputError where that is not set.
+    """
+    named, set_outside = tracking.uri, os.environ.get("MLFLOW_TRACKING_URI")
+    if named and is_redacted(named):
+        if not set_outside:
+            raise InputError(
+                f"the run was tracked at {named}, and its record does not keep the password",
+                remedy="set MLFLOW_TRACKING_URI to the whole address and sync again",
+            )
+        named = None
     folder = results.resolve()
     default = f"{_SQLITE}{(folder / 'mlflow.db').as_posix()}"
-    uri = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    uri = named or set_outside or default
     database = database_file(uri)
     served = uri.startswith(("http://", "https://"))
     lock = database.with_name(database.name + ".lock") if database else folder / "mlflow.lock"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from harness.redaction import redact, without_login
+
 DEFAULT_UI = "http://127.0.0.1:5000"
 _MODE = "workflowType=machine_learning"  # without it MLflow opens its overview for chat applications
 
@@ -51,15 +53,18 @@ def links(
 
 def ui_base(uri: str, ui: str | None) -> str:
     """Where the page is: as told, else the tracking server, else what `ui_command` starts."""
-    return ui or (uri if uri.startswith(("http://", "https://")) else DEFAULT_UI)
+    return without_login(ui or (uri if uri.startswith(("http://", "https://")) else DEFAULT_UI))
 
 
 def ui_command(uri: str, base: str) -> str:
-    """What a person runs to see a database; nothing for a server, which is its own page."""
+    """What a person runs to see a database; nothing for a server, which is its own page.
+
+    A password in the address is left for that person to fill in.
+    """
     if uri.startswith(("http://", "https://")):
         return ""
     port = urlsplit(base).port or 5000
-    return f"{_mlflow_program()} ui --backend-store-uri {shlex.quote(uri)} --port {port} --workers 1"
+    return f"{_mlflow_program()} ui --backend-store-uri {shlex.quote(redact(uri))} --port {port} --workers 1"
 
 
 def _mlflow_program() -> str:

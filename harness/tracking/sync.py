@@ -85,7 +85,8 @@ def _tracking_error(error: Exception, backend: Backend, run_dir: Path) -> Tracki
             f"another sync to {backend.shown} has not ended within {LOCK_SECONDS:g} seconds",
             remedy=f"the results in {run_dir} are whole; when it has ended: `fusegauge sync {run_dir.name}`",
         )
-    reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")[:300]
+    lines_of_it = backend.hide(str(error)).splitlines()  # hidden first: a cut address is not recognised
+    reason = next((line for line in lines_of_it if line.strip()), "no reason given")[:300]
     again = f"`fusegauge sync {run_dir.name}`"
     act = (
         f"start the server or correct its address, then {again}"

@@ -74,6 +74,13 @@ def test_offline_variables_are_named_and_nothing_is_asked(monkeypatch: pytest.Mo
     assert "HF_HUB_OFFLINE is set" in doctor._hub(None).detail
 
 
+def test_passwords_of_servers_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    monkeypatch.setenv("HF_ENDPOINT", "http://me:secret@hub")
+    assert "http://me:***@host:5000" in doctor._mlflow().detail
+    assert "secret" not in doctor._mlflow().detail + doctor._hub(None).detail
+
+
 def test_mirrors_are_counted_by_data_set(tmp_path: Path) -> None:
     for path in ("a/one/x/test.jsonl", "a/one/y/test.jsonl", "b/two/test.jsonl"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from harness.errors import InputError
+from harness.redaction import redact
 from harness.results import Cell, Comparison, Item, Role, Row, RunRecord, TrainingCurve, Verdict
 from harness.suite import TrackingSpec
 from harness.tracking.backend import SETTINGS, locate
@@ -28,6 +30,7 @@ from harness.tracking.model_plan import (
 from harness.tracking.names import clean, distinct, metric_key
 from harness.tracking.parent_plan import description, parent_plan
 from harness.tracking.scores import OVERALL, lines, scores_of
+from harness.tracking.sync import _tracking_error
 from harness.tracking.view import LARGEST, view_value
 from tests.harness.sample_run import sample_run
 
@@ -264,6 +267,32 @@ def test_the_place_is_the_suites_then_the_environments_then_beside_the_results(
     assert locate(TrackingSpec(), tmp_path).artifacts is None
     assert "secret" not in locate(TrackingSpec(), tmp_path).shown
     assert locate(TrackingSpec(uri="sqlite:////a/b.db"), tmp_path).uri == "sqlite:////a/b.db"
+
+
+def test_a_password_reaches_neither_link_nor_command() -> None:
+    base = ui_base("http://me:secret@host:5000/mlflow", None)
+    assert base == "http://host:5000/mlflow"  # the browser asks for the rest
+    assert "secret" not in ui_command("postgresql://me:secret@host/db", base)
+
+
+def test_an_address_whose_password_was_removed_is_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = TrackingSpec(uri=redact("http://me:secret@host:5000"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(InputError, match=r"http://me:\*\*\*@host:5000") as caught:
+        locate(recorded, tmp_path)
+    assert "MLFLOW_TRACKING_URI" in caught.value.remedy
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    assert locate(recorded, tmp_path).uri == "http://me:secret@host:5000"
+
+
+def test_errors_of_mlflow_are_told_without_the_password(tmp_path: Path) -> None:
+    backend = locate(TrackingSpec(uri="http://me:se%20cret@host:5000"), tmp_path)
+    reason = f"{'x' * 280} http://me:se%20cret@host:5000/api refused, password 'se cret' wrong"
+    told = str(_tracking_error(RuntimeError(reason), backend, tmp_path))
+    assert "cret" not in told
+    assert "http://me:***@host:5000" in told
 
 
 def test_one_call_to_a_dead_server_ends_within_thirty_seconds() -> None:
