@@ -1,15 +1,37 @@
 """Files that are either whole or absent: written aside in the same folder, then moved into place."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.errors import FuseGaugeError, InputError, StoreError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises InputError where that cannot be, StoreError on a full disk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(folder, error) from error
+
+
+def unusable(folder: Path, error: OSError) -> FuseGaugeError:
+    """Why nothing can be written to `folder`."""
+    reason = error.strerror or str(error)
+    if error.errno in NO_ROOM:
+        return StoreError(f"cannot write to the folder {folder}: {reason}", remedy="free space")
+    return InputError(
+        f"cannot write to the folder {folder}: {reason}",
+        remedy="choose a place that can be written (another --results folder) or change its permissions",
+    )
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary neighbour of `path`, then move it there; else `path` stays as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(aside)

@@ -5,7 +5,6 @@ with a manifest is whole or absent. One process writes a key at a time (a file l
 same key waits and then reuses the result. Checksums are verified the first time a process opens an entry.
 """
 
-import errno
 import hashlib
 import json
 import shutil
@@ -19,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness.atomic import NO_ROOM, make_folder, unusable
 from harness.errors import StoreError
 
 MANIFEST = "manifest.json"
@@ -62,7 +62,10 @@ class Store:
 
     def has(self, stage: str, key: str) -> bool:
         """Whether the entry is there (its checksums are looked at by `open`)."""
-        return (self.folder(stage, key) / MANIFEST).is_file()
+        try:
+            return (self.folder(stage, key) / MANIFEST).is_file()
+        except PermissionError:  # whoever goes on to write it is told
+            return False
 
     def open(self, stage: str, key: str) -> Entry:
         """The entry, verified. Raises StoreError if it is missing or was altered."""
@@ -78,25 +81,28 @@ class Store:
     def lock(self, stage: str, key: str, *, timeout: float = -1) -> Iterator[None]:
         """Hold the right to write one key; waits while another process computes it."""
         path = self.root / "locks" / f"{stage.replace(':', '.')}.{key}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
-            with FileLock(path, timeout=timeout):
-                yield
+            held = FileLock(path, timeout=timeout).acquire()
         except Timeout as error:
             raise StoreError(
                 f"another process is computing stage {stage} ({key})",
                 remedy="wait for it to finish, or give this run another --results folder",
             ) from error
+        except OSError as error:
+            raise unusable(path.parent, error) from error
+        with held:
+            yield
 
     @contextmanager
     def write(self, stage: str, key: str, description: dict[str, Any]) -> Iterator[Draft]:
         """Write an entry aside and move it into place when the block ends without an error."""
         place = self.folder(stage, key)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         _sweep(place)
         scratch = self.root / "scratch" / f"{stage.replace(':', '.')}.{key}"
         draft = Draft(place.with_name(f"{key}.part-{uuid.uuid4().hex[:8]}"), scratch)
-        draft.folder.mkdir()
+        make_folder(draft.folder)
         started = time.monotonic()
         try:
             yield draft
@@ -111,7 +117,7 @@ class Store:
 
 def explain_os_error(error: OSError, stage: str, root: Path) -> Exception:
     """A full disk or a quota as a StoreError with the remedy; anything else as it is."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in NO_ROOM:
         return error
     return StoreError(
         f"no space left while writing stage {stage} in {root}",

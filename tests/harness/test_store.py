@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.atomic import write_text_atomically
+from harness.errors import InputError, StoreError
 from harness.runner import Silent, run_stages
 from harness.stages import Context, Stage, in_order, with_imports
 from harness.store import Draft, Store
@@ -66,6 +67,55 @@ def test_a_full_disk_says_so_with_the_remedy(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert "finished stages are reused" in caught.value.remedy
     assert not store.has("corpus", "k1")
+
+
+@pytest.mark.parametrize("below", ["file", "file/deep", "no-such-filesystem"])
+def test_a_place_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    root = Path("/proc/xx") if below == "no-such-filesystem" else tmp_path / below
+    store = Store(root)
+    assert not store.has("corpus", "k1")
+    with pytest.raises(InputError, match="cannot write to the folder") as caught, store.lock("corpus", "k1"):
+        pass
+    assert "--results" in caught.value.remedy
+    with pytest.raises(InputError, match="cannot write to the folder"), store.write("corpus", "k1", {}):
+        pass
+    with pytest.raises(InputError, match="cannot write to the folder"):
+        write_text_atomically(root / "run.json", "{}")
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_may_not_be_written_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), str(self))
+
+    store = Store(tmp_path)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(InputError, match=os.strerror(code)), store.write("corpus", "k1", {}):
+        pass
+    monkeypatch.undo()
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(InputError, match=os.strerror(code)), store.lock("corpus", "k1"):
+        pass
+    monkeypatch.setattr(Path, "is_file", refuse)
+    if code == errno.EACCES:
+        assert not store.has("corpus", "k1")
+
+
+def test_a_full_disk_is_no_misuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreError, match="No space left"), Store(tmp_path).write("corpus", "k1", {}):
+        pass
+
+
+def test_an_error_of_the_work_is_not_taken_for_one_of_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), Store(tmp_path).lock("corpus", "k1"):
+        raise PermissionError(errno.EACCES, "elsewhere")
 
 
 def _hang(root: str, started: str) -> None:
