@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -13,7 +15,7 @@ from harness.errors import FuseGaugeError
 
 
 def _fails_clearly(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Known errors become one message on stderr and their documented exit code."""
+    """Errors become one message on stderr and their documented exit code; 1 is `check`'s alone."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -25,8 +27,35 @@ def _fails_clearly(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             click.echo("\ninterrupted: finished stages are kept; run the same command to go on", err=True)
             sys.exit(130)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            sys.exit(_explain(error))
 
     return wrapped
+
+
+def _explain(error: Exception) -> int:
+    """Say what no command expected; returns the exit code: 2 where `fusion` refuses an input, else 5."""
+    from fusion.errors import FusionError
+    from harness.redaction import redact
+
+    if isinstance(error, FusionError):
+        click.echo(f"error: {redact(str(error))}", err=True)
+        return 2
+    reason = next(iter(str(error).splitlines()), "")
+    click.echo(f"error: unexpected {type(error).__name__}: {redact(reason)}", err=True)
+    details = redact("".join(traceback.format_exception(error)))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="fusegauge-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(details)
+    except OSError:
+        click.echo(details, err=True)
+    else:
+        click.echo(f"  -> this should not happen: please report it with {file.name}", err=True)
+    return 5
 
 
 _results = click.option(
