@@ -17,6 +17,7 @@ from harness.training_arguments import check_training
 
 SUITE_VERSION = 1
 Capability = str
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
 Names = Annotated[  # one name may be written without brackets
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
@@ -55,7 +56,7 @@ class CorpusSpec(Frozen):
     kind: Literal["generated", "files", "hub", "python"]
     generator: Literal["micro"] | None = None  # kind generated
     documents: int | None = Field(default=None, gt=0)  # at most this many (generated: exactly)
-    seed: int = 0
+    seed: Seed = 0
     files: Names = ()  # kind files: .jsonl, .txt, .parquet, globs allowed
     dataset: str | None = None  # kind hub
     config: str | None = None
@@ -71,7 +72,7 @@ class FusionSpec(Frozen):
     block_size: int = Field(default=2048, gt=1)  # tokens per window, of the longest tokenizer
     alignment: Literal["end_byte", "em", "mined"] = "end_byte"
     vocabulary: Literal["em", "mined"] = "em"
-    vocabulary_threshold: float = Field(default=0.34, ge=0)  # mined: largest distance / longer length
+    vocabulary_threshold: float = Field(default=0.34, ge=0, lt=1)  # mined: largest distance / longer length
     function: Literal["mince", "avgce"] = "mince"
     granularity: Literal["document", "window", "token"] = "document"
     quality: Literal["bits_per_byte", "cross_entropy"] = "bits_per_byte"
@@ -101,9 +102,9 @@ class BenchmarkSpec(Frozen):
 
 
 class ScoringSpec(Frozen):
-    seed: int = 1234
+    seed: Seed = 1234
     batch_size: int = Field(default=8, gt=0)
-    device: str = "auto"
+    device: str = "auto"  # or cpu, cuda, cuda:<number>, mps
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     bits_per_byte: bool = True
 
@@ -111,7 +112,7 @@ class ScoringSpec(Frozen):
 class ComparisonSpec(Frozen):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=2000, gt=0)
-    seed: int = 0
+    seed: Seed = 0
     published: str | None = None  # name of a file in results/published
     tolerance: float = Field(default=0.0, ge=0)  # percentage points that `check` lets a benchmark fall
 
@@ -128,7 +129,7 @@ class Suite(Frozen):
     version: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
-    seed: int = 0
+    seed: Seed = 0
     target: ModelSpec
     sources: tuple[ModelSpec, ...] = Field(min_length=1)
     corpus: CorpusSpec
@@ -161,7 +162,7 @@ def bundled_suites() -> dict[str, Path]:
 
 def description(path: Path) -> str:
     """What a suite file says of itself, read without checking the rest."""
-    raw, _ = read_yaml(path.read_text(encoding="utf-8"))
+    raw, _ = read_yaml(_text(path))
     return str((raw or {}).get("description", ""))
 
 
@@ -171,7 +172,7 @@ def load_suite(reference: str | Path, overrides: Sequence[str] = ()) -> LoadedSu
     Raises SuiteError that lists every mistake: YAML, unknown keys, types, ranges, rules across keys.
     """
     path = _suite_file(reference)
-    raw, mistakes = read_yaml(path.read_text(encoding="utf-8"))
+    raw, mistakes = read_yaml(_text(path))
     if raw is None:
         raise SuiteError(str(path), mistakes)
     mistakes += apply_overrides(raw, overrides)
@@ -181,6 +182,16 @@ def load_suite(reference: str | Path, overrides: Sequence[str] = ()) -> LoadedSu
     if suite is None or mistakes or found:
         raise SuiteError(str(path), mistakes + found)
     return LoadedSuite(suite=suite, folder=path.parent, overrides=tuple(overrides))
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        mistake = f"not UTF-8: byte {data[error.start]:#04x} in line {line}; save the file as UTF-8"
+        raise SuiteError(str(path), [mistake]) from error
 
 
 def _suite_file(reference: str | Path) -> Path:

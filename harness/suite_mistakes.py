@@ -4,6 +4,7 @@ The checks here read plain data, not the typed suite, so that they also run wher
 a person sees all mistakes at once.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -11,8 +12,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import nearest
-from harness.model_reference import LocalFolder, RandomWeights, reference_of
+from harness.model_reference import LocalFolder, RandomWeights, Reference, reference_of
 from harness.published import published_names
+from harness.redaction import redact
 
 RESERVED_MODELS = {
     "control": "the control that the harness trains",
@@ -26,6 +28,7 @@ CORPUS_KEYS: dict[str, dict[str, bool]] = {  # kind -> key beyond those that eve
     "hub": {"dataset": True, "config": False, "split": False, "column": False},
     "python": {},
 }
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 
 
 def type_mistakes(error: ValidationError, model: type[BaseModel], raw: Any) -> list[str]:
@@ -51,7 +54,26 @@ def cross_mistakes(raw: dict[str, Any], folder: Path) -> Iterator[str]:
         if str(spec.get("name", "")).casefold() == "target":
             yield f"{path}.name: 'target' is the target's part in the experiment; rename this source"
     yield from _corpus_mistakes(raw.get("corpus"), folder)
+    yield from _evaluation_mistakes(raw.get("training"), raw.get("corpus"))
+    yield from _device_mistakes(raw.get("scoring"))
     yield from _published_mistakes(raw.get("comparison"))
+
+
+def _evaluation_mistakes(training: Any, corpus: Any) -> Iterator[str]:
+    strategy = training.get("eval_strategy") if isinstance(training, dict) else None
+    held_out = corpus.get("evaluation_fraction") if isinstance(corpus, dict) else None
+    if isinstance(strategy, str) and strategy != "no" and held_out in (None, 0):
+        yield f"training.eval_strategy: {strategy!r} needs corpus.evaluation_fraction above 0"
+
+
+def _device_mistakes(scoring: Any) -> Iterator[str]:
+    device = scoring.get("device") if isinstance(scoring, dict) else None
+    if not isinstance(device, str) or DEVICE.fullmatch(device):
+        return
+    number = re.search(r"\d+$", device)
+    valid = ["auto", "cpu", "cuda", f"cuda:{number[0] if number else 0}", "mps"]
+    hint = nearest(device.lower().replace("gpu", "cuda"), valid)
+    yield f"scoring.device: {device!r} is not one of {', '.join(valid)}{hint}"
 
 
 def _published_mistakes(comparison: Any) -> Iterator[str]:
@@ -108,6 +130,7 @@ def _reference_mistakes(path: str, spec: dict[str, Any], model: str, folder: Pat
     reference = reference_of(model, folder)
     if not isinstance(reference, RandomWeights):
         yield from _folder_mistakes(f"{path}.model", model, folder)
+        yield from _content_mistakes(f"{path}.model", reference)
         return
     if not reference.model_type:
         yield f"{path}.model: 'random:' needs a model type, such as random:llama"
@@ -121,6 +144,21 @@ def _folder_mistakes(path: str, text: str, folder: Path) -> Iterator[str]:
         siblings = reference.path.parent.iterdir() if reference.path.parent.is_dir() else ()
         hint = nearest(reference.path.name, [s.name for s in siblings if s.is_dir()])
         yield f"{path}: no folder {reference.path}{hint}; a hub model is written owner/name"
+
+
+def _content_mistakes(path: str, reference: Reference) -> Iterator[str]:
+    """A local model needs its configuration and safe weights; pickled ones can run code when read."""
+    if not isinstance(reference, LocalFolder) or not reference.path.is_dir():
+        return
+    names = {p.name for p in reference.path.iterdir()}
+    lacks = [] if "config.json" in names else ["no config.json"]
+    if not any(n.endswith(".safetensors") for n in names):
+        pickled = sorted(n for n in names if n.endswith((".bin", ".pt", ".pth")))
+        only = f" (weights only as pickle: {pickled[0]}, which can run code)" if pickled else ""
+        lacks.append(f"no *.safetensors{only}")
+    if lacks:
+        made = "convert them with fusion.models.convert_pickle" if "pickle" in lacks[-1] else "it is no model"
+        yield f"{path}: {reference.path} holds {' and '.join(lacks)}; {made}"
 
 
 def _corpus_mistakes(corpus: Any, folder: Path) -> Iterator[str]:
@@ -168,7 +206,7 @@ def _follows_from_another(detail: dict[str, Any]) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = redact(repr(value))  # before it is cut: half a password is none that can be recognised
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

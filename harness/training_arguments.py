@@ -1,5 +1,6 @@
 """The suite's `training` section against Hugging Face `TrainingArguments`: names, simple types, values."""
 
+from collections.abc import Iterator
 from dataclasses import fields
 from enum import Enum
 from functools import cache
@@ -21,9 +22,13 @@ SET_BY_HARNESS = {
     "do_eval": "use corpus.evaluation_fraction",
     "do_predict": "the harness decides what runs",
     "push_to_hub": "results stay local",
+    "hub_token": "results stay local, and run.json would show it; set HF_TOKEN to fetch with a token",
+    "push_to_hub_token": "results stay local, and run.json would show it",
     "load_best_model_at_end": "control and fused must be compared after the same steps",
     "include_num_input_tokens_seen": "the harness counts tokens itself",
 }
+AT_LEAST_ONE = ("per_device_train_batch_size", "gradient_accumulation_steps")
+ABOVE_ZERO = ("save_steps", "logging_steps")
 RENAMED = {
     "warmup_ratio": "warmup_steps (a value below 1 is a ratio)",
     "evaluation_strategy": "eval_strategy",
@@ -43,7 +48,20 @@ def check_training(training: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
         else:
             converted[name], problem = _convert(value, _options(_annotations()[name]))
             mistakes += [f"training.{name}: {problem}"] if problem else []
-    return converted, mistakes
+    return converted, mistakes + [f"training.{problem}" for problem in _out_of_range(converted)]
+
+
+def _out_of_range(training: dict[str, Any]) -> Iterator[str]:
+    """Values that the Trainer takes and stumbles over only after the teachers' distributions are made."""
+    numbers = {k: v for k, v in training.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    if numbers.get("max_steps", -1) <= 0 and numbers.get("num_train_epochs", 1) <= 0:
+        yield f"num_train_epochs: must be above 0 unless max_steps is, not {numbers['num_train_epochs']}"
+    for name in AT_LEAST_ONE:
+        if numbers.get(name, 1) < 1:
+            yield f"{name}: must be at least 1, not {numbers[name]}"
+    for name in ABOVE_ZERO:
+        if numbers.get(name, 1) <= 0:
+            yield f"{name}: must be above 0, not {numbers[name]}"
 
 
 @cache

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SuiteError
-from harness.suite import LoadedSuite, limit_items, load_suite, resolved
+from harness.suite import LoadedSuite, description, limit_items, load_suite, resolved
 
 SMALL: dict[str, Any] = {
     "version": 1,
@@ -27,10 +27,17 @@ SMALL: dict[str, Any] = {
 }
 
 
+def model_folder(path: Path) -> None:
+    """A folder with what a model folder must have, as far as loading a suite looks."""
+    path.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (path / name).touch()
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A suite's folder that holds the target's model folder; the working directory is elsewhere."""
-    (tmp_path / "suite/models/base").mkdir(parents=True)
+    model_folder(tmp_path / "suite/models/base")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return tmp_path / "suite"
@@ -160,6 +167,13 @@ def test_a_file_that_is_no_mapping_is_refused(folder: Path, text: str, kind: str
         load_suite(folder / "odd.yaml")
 
 
+def test_a_file_that_is_not_utf8_says_so(folder: Path) -> None:
+    (folder / "latin.yaml").write_bytes(b"version: 1\nname: caf\xe9\n")
+    for read in (load_suite, description):
+        with pytest.raises(SuiteError, match="not UTF-8: byte 0xe9 in line 2"):
+            read(folder / "latin.yaml")
+
+
 def test_duplicate_keys_are_found_inside_lists(folder: Path) -> None:
     (folder / "twice.yaml").write_text(yaml.safe_dump(SMALL) + "training:\n  a:\n  - {b: 1, b: 2}\n")
     with pytest.raises(SuiteError, match=r"training\.a\.0\.b: key given twice"):
@@ -230,7 +244,7 @@ def test_bad_overrides_say_what_is_wrong(folder: Path, override: str, message: s
 
 
 def test_paths_in_overrides_may_start_at_the_working_directory(folder: Path) -> None:
-    Path("here/model").mkdir(parents=True)
+    model_folder(Path("here/model"))
     assert load(folder, "target.model=./here/model").suite.target.model == "./here/model"
     assert "no folder" in only_mistake(folder, "target.model=./there/model")
 
@@ -257,6 +271,62 @@ WHEEL = {"packages": "p", "gguf": "*.gguf"}
 )
 def test_rules_for_models(folder: Path, source: dict[str, Any], message: str) -> None:
     assert message in only_mistake(folder, sources=[source])
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ((), "holds no config.json and no *.safetensors"),
+        (("model.safetensors",), "holds no config.json; "),
+        (("config.json",), "holds no *.safetensors; "),
+        (("config.json", "pytorch_model.bin"), "only as pickle: pytorch_model.bin, which can run code"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_a_mistake(folder: Path, kept: tuple[str, ...], message: str) -> None:
+    (folder / "models/other").mkdir()
+    for name in kept:
+        (folder / "models/other" / name).touch()
+    found = only_mistake(folder, sources=[{"name": "other", "model": "models/other"}])
+    assert found.startswith("sources.other.model: ")
+    assert message in found
+
+
+def test_a_tokenizers_folder_needs_no_weights(folder: Path) -> None:
+    (folder / "tokenizer").mkdir()
+    load(folder, sources=[{"name": "other", "model": "random:llama", "tokenizer": "tokenizer"}])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("fusion.vocabulary_threshold=1", "fusion.vocabulary_threshold: input should be less than 1"),
+        *(
+            (f"{key}={value}", f"{key}: input should be {bound}")
+            for key in ("seed", "corpus.seed", "scoring.seed", "comparison.seed")
+            for value, bound in ((-1, "greater than or equal to 0"), (2**32, "less than 4294967296"))
+        ),
+        ("scoring.device=gpu", "scoring.device: 'gpu' is not one of auto, cpu, cuda, cuda:0, mps"),
+        ("scoring.device=cud:1", "(did you mean 'cuda:1'?)"),
+        ("scoring.device=GPU:1", "(did you mean 'cuda:1'?)"),
+        ("scoring.device=cuda:x", "(did you mean 'cuda:0'?)"),
+    ],
+)
+def test_values_that_would_fail_only_in_a_late_stage_are_refused(
+    folder: Path, override: str, message: str
+) -> None:
+    assert message in only_mistake(folder, override)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+def test_devices(folder: Path, device: str) -> None:
+    assert load(folder, f"scoring.device={device}").suite.scoring.device == device
+
+
+def test_a_password_is_in_no_mistake(folder: Path) -> None:
+    address = "http://me:secret@host/" + "x" * 60
+    assert "secret" not in str(mistakes(folder, tracking=address))
+    assert "secret" not in str(mistakes(folder, f"tracking.uri.x={address}", tracking={"uri": address}))
+    assert "secret" not in str(mistakes(folder, tracking=f"http://{'m' * 40}:secretsecret@host/"))
 
 
 def test_the_target_may_be_called_target(folder: Path) -> None:
@@ -342,12 +412,34 @@ def test_training_numbers_that_yaml_reads_as_text_become_numbers(folder: Path) -
         ({"report_to": "mlflow"}, "use the suite's 'tracking'"),
         ({"remove_unused_columns": True}, "the teachers' distributions"),
         ({"per_device_batch": 3}, "did you mean"),
+        ({"hub_token": "abc"}, "training.hub_token: set by the harness; results stay local, and run.json"),
+        ({"push_to_hub_token": "abc"}, "results stay local, and run.json"),
+        ({"push_to_hub": True}, "results stay local"),
+        ({"num_train_epochs": 0}, "training.num_train_epochs: must be above 0 unless max_steps is, not 0"),
+        ({"num_train_epochs": -1, "max_steps": -1}, "unless max_steps is, not -1"),
+        (
+            {"per_device_train_batch_size": 0},
+            "per_device_train_batch_size: must be at least 1, not 0",
+        ),
+        ({"gradient_accumulation_steps": 0}, "must be at least 1, not 0"),
+        ({"save_steps": 0}, "training.save_steps: must be above 0, not 0"),
+        ({"logging_steps": "-5"}, "training.logging_steps: must be above 0, not -5"),
+        (
+            {"eval_strategy": "steps"},
+            "eval_strategy: 'steps' needs corpus.evaluation_fraction above 0",
+        ),
     ],
 )
 def test_training_is_checked_against_training_arguments(
     folder: Path, training: dict[str, Any], message: str
 ) -> None:
     assert message in only_mistake(folder, training=training)
+
+
+def test_training_bounds_leave_what_has_a_meaning(folder: Path) -> None:
+    steps = {"num_train_epochs": 0, "max_steps": 3, "save_steps": 0.5, "eval_strategy": "steps"}
+    assert load(folder, "corpus.evaluation_fraction=0.1", training=steps).suite.training == steps
+    load(folder, training={"max_steps": -1, "num_train_epochs": 0.5, "eval_strategy": "no"})
 
 
 def test_training_takes_values_of_any_declared_type(folder: Path) -> None:
