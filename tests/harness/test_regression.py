@@ -143,11 +143,48 @@ class TestBaselineFile:
             check(sample_run(tmp_path), tmp_path, tmp_path / "none.json", 0.0)
         assert "fusegauge baseline save" in caught.value.remedy
 
-    @pytest.mark.parametrize("content", ["{", "[]", "{}"])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "{",
+            "[]",
+            "{}",
+            "3",
+            '{"version":1}',
+            '{"version":1,"suite":"s","models":{},"benchmarks":[]}',
+            "\xe9",
+        ],
+    )
     def test_damaged(self, tmp_path: Path, content: str) -> None:
-        (tmp_path / "b.json").write_text(content)
-        with pytest.raises(InputError, match="is not a baseline"):
+        (tmp_path / "b.json").write_text(content, encoding="latin-1")
+        with pytest.raises(InputError, match=r"b\.json is not a baseline: ") as caught:
             read_baseline(tmp_path / "b.json")
+        assert "fusegauge baseline save" in caught.value.remedy
+        assert "pydantic" not in str(caught.value)
+
+    def test_unreadable(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="cannot read the baseline"):
+            read_baseline(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("damage", "message"),
+        [
+            (lambda b: b.pop("fingerprint"), "benchmarks.capitals.fingerprint"),
+            (lambda b: b["items"].pop(), "target has 60 outcomes of acc_norm for 59 items"),
+            (lambda b: b["outcomes"]["fused"].pop("acc"), "fused has no outcomes of acc"),
+            (lambda b: b["outcomes"].pop("fused"), "no outcomes of fused"),
+            (lambda b: b["outcomes"]["fused"]["acc"].insert(0, "x"), "outcomes.fused.acc.0"),
+        ],
+    )
+    def test_damaged_inside(  # type: ignore[no-untyped-def]
+        self, tmp_path: Path, baseline: Path, damage, message: str
+    ) -> None:
+        content = json.loads(baseline.read_text())
+        damage(content["benchmarks"]["capitals"])
+        (tmp_path / "b.json").write_text(json.dumps(content))
+        with pytest.raises(InputError) as caught:
+            read_baseline(tmp_path / "b.json")
+        assert message in caught.value.message
 
     def test_of_another_version(self, tmp_path: Path, baseline: Path) -> None:
         newer = json.loads(baseline.read_text()) | {"version": 2}
