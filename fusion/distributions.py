@@ -23,6 +23,8 @@ from torch import Tensor
 from fusion.errors import FusionError
 from fusion.tokens import Encoding
 
+NO_BYTE = np.iinfo(np.int64).max
+
 
 class TopK(NamedTuple):
     """The k likeliest tokens of N rows, likeliest first, with the rest's probability and the gold token's."""
@@ -129,6 +131,17 @@ class Distributions:
         """The window's rows."""
         return slice(int(self.windows[window]), int(self.windows[window + 1]))
 
+    @property
+    def last_read(self) -> NDArray[np.int64]:
+        """The token that each row has read last [R]; the next one is the one it predicts."""
+        before = np.repeat(self.token_offsets[:-1] - self.windows[:-1], np.diff(self.windows))
+        return np.asarray(before + np.arange(len(self.gold_logprob)), np.int64)
+
+    @property
+    def gold(self) -> NDArray[np.int32]:
+        """The token that came after each row [R]."""
+        return np.asarray(self.input_ids[self.last_read + 1], np.int32)
+
     def tokens(self, window: int) -> slice:
         """The window's tokens; one more than its rows."""
         return slice(int(self.token_offsets[window]), int(self.token_offsets[window + 1]))
@@ -165,24 +178,54 @@ class Distributions:
         return cls(**{field.name: _load(folder / f"{field.name}.npy") for field in fields(cls)})
 
 
-def window_nll(distributions: Distributions) -> WindowScores:
+def window_nll(distributions: Distributions, first_byte: NDArray[np.int64] | None = None) -> WindowScores:
     """Sums over each window's text of negative log-likelihood (nats), bytes and tokens.
 
-    Left out: eos, which stands for no byte, and the first token of a model that reads no bos, which nothing
-    predicted (its bytes are left out with it).
+    Left out: eos, which stands for no byte, the first token of a model that reads no bos, which nothing
+    predicted, and tokens that begin before the window's `first_byte` [W] (`common_start` of several models).
     """
     d = distributions
-    scored = np.ones(len(d.gold_logprob) + 1, np.float64)
-    closing = d.windows[1:][d.closed & (np.diff(d.windows) > 0)] - 1
-    scored[closing] = 0.0
-    nll = np.concatenate([-d.gold_logprob.astype(np.float64), [0.0]]) * scored
-    first, stop = d.token_offsets[:-1], d.token_offsets[1:] - d.closed
-    full = stop > first
-    ends = np.concatenate([d.ends.astype(np.int64), [0]])
-    read = np.where(full, ends[np.maximum(stop - 1, 0)] - ends[first], 0)
-    sums = np.concatenate([[0.0], np.cumsum(nll)])
-    tokens = np.maximum(stop - first - 1, 0)
-    return WindowScores(sums[d.windows[1:]] - sums[d.windows[:-1]], read, tokens)
+    starts, stops, window = _text_rows(d)
+    counted = starts >= 0
+    if first_byte is not None:
+        counted &= starts >= first_byte[window]
+    window, count = window[counted], len(d.closed)
+    nll = np.bincount(window, -d.gold_logprob[counted].astype(np.float64), count).astype(np.float64)
+    read = np.bincount(window, (stops - starts)[counted], count).astype(np.int64)
+    return WindowScores(nll, read, np.bincount(window, minlength=count).astype(np.int64))
+
+
+def common_start(models: Sequence[Distributions]) -> NDArray[np.int64]:
+    """Per window [W] the first byte from which all models can be judged on the same text.
+
+    It is the first place at or after the latest of their first scored bytes (a model without bos has its
+    second token there) where a token of each model begins; where there is no such place, that latest byte;
+    where a model is scored on nothing, 0.
+    """
+    latest = np.max([_next_start(d, np.zeros(len(d.closed), np.int64)) for d in models], axis=0)
+    common = latest
+    while True:
+        moved = np.max([_next_start(d, common) for d in models], axis=0)
+        if np.array_equal(moved, common):
+            return np.where(common == NO_BYTE, np.where(latest == NO_BYTE, 0, latest), common)
+        common = moved
+
+
+def _next_start(d: Distributions, at_least: NDArray[np.int64]) -> NDArray[np.int64]:
+    """First byte [W] at or after `at_least` [W] where a scored token begins; NO_BYTE where none does."""
+    starts, _, window = _text_rows(d)
+    usable = (starts >= 0) & (starts >= at_least[window])
+    found = np.full(len(d.closed), NO_BYTE)
+    np.minimum.at(found, window[usable], starts[usable])
+    return found
+
+
+def _text_rows(d: Distributions) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Per row [R]: first byte of the token it predicts (-1 for eos), the byte after it, and its window."""
+    token, lengths = d.last_read, np.diff(d.windows)
+    starts = d.ends[token].astype(np.int64)
+    starts[d.windows[1:][d.closed & (lengths > 0)] - 1] = -1
+    return starts, d.ends[token + 1].astype(np.int64), np.repeat(np.arange(len(lengths)), lengths)
 
 
 def bits_per_byte(scores: WindowScores) -> NDArray[np.float64]:

@@ -49,8 +49,7 @@ def token_quality(
     one.
     """
     d = distributions
-    first_of_row = np.repeat(d.token_offsets[:-1] - d.windows[:-1], np.diff(d.windows))
-    token = first_of_row + np.arange(len(d.gold_logprob))
+    token = d.last_read
     read = np.maximum(d.ends[token + 1] - d.ends[token], 1) if len(token) else np.zeros(0, np.int32)
     units = read * np.log(2.0) if quality == "bits_per_byte" else np.ones(len(token))
     per_row = np.append(-d.gold_logprob / units, np.inf)

@@ -21,6 +21,15 @@ CHUNK = 1 << 22  # bytes read at a time when hashing
 FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}  # safetensors' names of what can be a parameter
 
 
+def pick_device(name: str) -> str:
+    """The device that a setting means: "auto" is "cuda" where there is one, else "cpu"."""
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_model(folder: Path, *, dtype: str = "float32", device: str = "cpu") -> "PreTrainedModel":
     """The causal language model in `folder`, for evaluation. `dtype` is torch's name, such as "bfloat16"."""
     import torch

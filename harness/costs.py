@@ -63,7 +63,9 @@ def matmul_speed(device: str = "auto", seconds: float = 0.3) -> float:
 
     import torch
 
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    from fusion.models import pick_device
+
+    place = pick_device(device)
     a, b = torch.randn(512, 1024, device=place), torch.randn(1024, 1024, device=place)
     (a @ b).sum().item()
     start, products = perf_counter(), 0

@@ -35,11 +35,11 @@ def extract_distributions(
     """What a model expects at every position of every training window."""
     from fusion.distributions import window_nll
     from fusion.extraction import extract
-    from fusion.models import load_model
+    from fusion.models import load_model, pick_device
 
     folder = model(context)
     encodings, closed = encode_windows(folder, read_windows(context), bos)
-    network = load_model(folder, dtype=spec.dtype, device=_device(device))
+    network = load_model(folder, dtype=spec.dtype, device=pick_device(device))
     distributions = extract(
         network,
         encodings,
@@ -139,8 +139,9 @@ def _coverage(
     vocabulary: "VocabularyMap",
     parts: Sequence[str],
 ) -> dict[str, float]:
-    """Percent of the target's rows that keep a teacher (in all and by corpus part), and of its mass that is
-    kept on those rows after top-k and vocabulary map."""
+    """Percent of the target's rows that keep a teacher (in all and by corpus part), of its mass that is kept
+    on those rows after top-k and vocabulary map, and of the aligned rows on which its own next token,
+    mapped, is the target's (equal contexts may go on in tokens that are cut differently)."""
     projected = _project(rows, theirs, vocabulary)
     kept = projected.kept
     mass = 1.0 - projected.leftover[kept].astype(np.float64)
@@ -149,8 +150,17 @@ def _coverage(
     return {
         "positions": 100 * float(kept.mean()) if len(kept) else 0.0,
         "mass": 100 * float(mass.mean()) if len(mass) else 0.0,
+        "agreement": _agreement(rows, ours, theirs, vocabulary),
         **by_part,
     }
+
+
+def _agreement(
+    rows: "NDArray[Any]", ours: "Distributions", theirs: "Distributions", vocabulary: "VocabularyMap"
+) -> float:
+    aligned = rows >= 0
+    same = vocabulary.target_ids[theirs.gold[rows[aligned]]] == ours.gold[aligned]
+    return 100 * float(same.mean()) if len(same) else 0.0
 
 
 def _project(rows: "NDArray[Any]", theirs: "Distributions", vocabulary: "VocabularyMap") -> "Projected":
@@ -161,24 +171,26 @@ def _project(rows: "NDArray[Any]", theirs: "Distributions", vocabulary: "Vocabul
 
 def fuse(draft: Draft, context: Context, *, spec: FusionSpec, target: str, sources: Sequence[str]) -> None:
     """One distribution per row of the target, and which model taught how much of it."""
+    from fusion.distributions import common_start
     from fusion.functions import avgce, mince
     from fusion.vocabulary import VocabularyMap
 
     ours = _read_distributions(context, target)
     own_rows = np.arange(len(ours.gold_logprob))
     windows = read_windows(context)
+    teachers = {source: _read_distributions(context, source) for source in sources}
+    start = common_start([*([ours] if spec.include_target else []), *teachers.values()])
     models, qualities, names = [], [], []
     if spec.include_target:
         identity = VocabularyMap.identity(int(ours.ids.max(initial=0)) + 1)
         models.append(_project(own_rows, ours, identity))
-        qualities.append(_quality(ours, ours, own_rows, windows, spec))
+        qualities.append(_quality(ours, ours, own_rows, windows, start, spec))
         names.append(target)
-    for number, source in enumerate(sources):
+    for number, (source, theirs) in enumerate(teachers.items()):
         context.report(f"projecting {source}", number, len(sources))
-        theirs = _read_distributions(context, source)
         rows = np.load(context.folder(f"alignment:{source}") / "rows.npy")
         models.append(_project(rows, theirs, _read_map(context.folder(f"vocabulary:{source}"))))
-        qualities.append(_quality(theirs, ours, rows, windows, spec))
+        qualities.append(_quality(theirs, ours, rows, windows, start, spec))
         names.append(source)
     fused = (mince if spec.function == "mince" else avgce)(models, np.stack(qualities))
     _write_teacher(draft.folder, ours.windows, fused)
@@ -190,9 +202,13 @@ def _quality(
     ours: "Distributions",
     rows: "NDArray[Any]",
     windows: Sequence[WindowText],
+    start: "NDArray[np.int64]",
     spec: FusionSpec,
 ) -> "NDArray[np.float64]":
-    """How well one model predicts the text around each row of the target, [R]; lower is better."""
+    """How well one model predicts the text around each row of the target, [R]; lower is better.
+
+    Windows count from the byte `start` [W] on, the same for all models.
+    """
     from fusion.distributions import window_nll
     from fusion.functions import group_quality, spread, token_quality
 
@@ -200,7 +216,7 @@ def _quality(
         return token_quality(model, rows, spec.quality)
     by_document = np.unique([w.document for w in windows], return_inverse=True)[1]
     groups = by_document if spec.granularity == "document" else np.arange(len(windows))
-    quality = group_quality(window_nll(model), groups, spec.quality)
+    quality = group_quality(window_nll(model, start), groups, spec.quality)
     return spread(quality, np.repeat(groups, np.diff(ours.windows)))
 
 
@@ -257,12 +273,12 @@ def train_target(
     device: str,
 ) -> None:
     """Train the target: with the fused distributions if they are an input, else as the CLM control."""
-    from fusion.models import load_model, load_tokenizer, save_model
+    from fusion.models import load_model, load_tokenizer, pick_device, save_model
     from fusion.training import Objective, train
 
     folder = target(context)
     tokenizer = load_tokenizer(folder)
-    model = load_model(folder, dtype="float32", device=_device(device))
+    model = load_model(folder, dtype="float32", device=pick_device(device))
     teacher = _read_teacher(context.folder("fusion")) if "fusion" in context.inputs else None
     result = train(
         model,
@@ -283,11 +299,3 @@ def train_target(
 
 def _token_ids(folder: Path, windows: Sequence[WindowText], bos: bool | None) -> "list[NDArray[np.int32]]":
     return [e.input_ids for e in encode_windows(folder, windows, bos)[0]]
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fusion.models import pick_device
 from harness.errors import InputError
 from harness.scoring.options import ScoringOptions
 from harness.scoring.patching import no_weight_bars, quiet
@@ -49,17 +50,6 @@ def _load(
             add_bos_token=bos,
         )
     return LoadedLM(folder, lm)
-
-
-def pick_device(device: str) -> str:
-    """ "auto": the fastest device this machine has."""
-    import torch
-
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _weights_state(folder: Path) -> tuple[int, ...]:

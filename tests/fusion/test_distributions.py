@@ -8,7 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.distributions import Distributions, TopK, WindowScores, bits_per_byte, top_k, window_nll
+from fusion.distributions import (
+    Distributions,
+    TopK,
+    WindowScores,
+    bits_per_byte,
+    common_start,
+    top_k,
+    window_nll,
+)
 from fusion.errors import FusionError
 from fusion.tokens import Encoding
 
@@ -118,6 +126,45 @@ def test_sums_leave_out_eos_and_what_nothing_predicted() -> None:
     assert nll.tolist() == [3.0, 0.0, 0.75]
     assert scored_bytes.tolist() == [5, 0, 5]
     assert scored_tokens.tolist() == [2, 0, 2]
+
+
+def scored(ids: list[int], ends: list[int], nll: list[float], *, closed: bool = False) -> Distributions:
+    """A single window."""
+    out = Distributions.create([encoding(ids, ends)], [closed], k=2, vocabulary_size=9)
+    out.put(0, rows(nll))
+    return out
+
+
+def test_models_with_and_without_bos_are_judged_on_the_same_bytes() -> None:
+    """Two models alike but for bos: the one with it also predicts the first 2 bytes, at 7 nats."""
+    with_bos = scored([0, 5, 6, 7, 1], [0, 2, 3, 7, 7], [7.0, 0.5, 0.25, 50.0], closed=True)
+    without = scored([5, 6, 7], [2, 3, 7], [0.5, 0.25])
+    start = common_start([with_bos, without])
+    assert start.tolist() == [2]
+    for model in (with_bos, without):
+        assert [a.tolist() for a in window_nll(model, start)] == [[0.75], [5], [2]]
+    assert window_nll(with_bos).nll.tolist() == [7.75]  # alone a model is judged on all that it predicts
+
+
+def test_the_common_start_is_a_place_where_every_model_begins_a_token() -> None:
+    """Without bos the one starts at byte 2, inside the other's first token; both begin one at byte 3."""
+    without = scored([5, 6, 7], [2, 3, 7], [0.5, 0.25])
+    with_bos = scored([0, 5, 6], [0, 3, 7], [1.0, 2.0])
+    start = common_start([without, with_bos])
+    assert start.tolist() == [3]
+    assert [window_nll(m, start).bytes.tolist() for m in (without, with_bos)] == [[4], [4]]
+
+
+def test_the_common_start_without_a_common_place() -> None:
+    without, whole = scored([5, 6], [2, 7], [0.5]), scored([0, 5], [0, 7], [1.0])
+    assert common_start([without, whole]).tolist() == [2]
+    lone = Distributions.create([encoding([5], [7])], [False], k=2, vocabulary_size=9)
+    assert common_start([lone, whole]).tolist() == [0]
+
+
+def test_rows_know_the_token_that_came() -> None:
+    assert filled().last_read.tolist() == [0, 1, 2, 5, 6]
+    assert filled().gold.tolist() == [7, 8, 2, 6, 7]
 
 
 def test_sums_add_up_over_many_windows() -> None:

@@ -14,6 +14,7 @@ from fusion.models import (
     count_parameters,
     load_model,
     load_tokenizer,
+    pick_device,
     random_model,
     save_model,
     vocabulary_size,
@@ -261,3 +262,13 @@ def test_what_is_no_gguf_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"GGUF? no.")
     with pytest.raises(FusionError, match=r"cannot convert .*m\.gguf"):
         convert_gguf(tmp_path / "m.gguf", tmp_path / "out")
+
+
+@pytest.mark.parametrize(("cuda", "expected"), [(True, "cuda"), (False, "cpu")])
+def test_a_device_is_picked_only_where_none_is_named(
+    cuda: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto") == expected
+    assert pick_device("mps") == "mps"
