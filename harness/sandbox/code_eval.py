@@ -7,11 +7,13 @@ programs inside the scorer's own process tree. Calls and answers have its shape.
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from math import comb
+from math import ceil, comb
 from typing import Any
 
 from harness.errors import InputError
 from harness.sandbox.executor import Limits, Outcome, run_programs
+
+WALL_CLOCK = 4  # times the CPU time
 
 Results = dict[int, list[tuple[int, dict[str, Any]]]]
 
@@ -52,12 +54,12 @@ class CodeEval:
             references: test program per problem.
             predictions: candidate programs per problem.
             k: for which k to estimate pass@k.
-            timeout: wall-clock seconds per program.
+            timeout: CPU seconds per program, rounded up; the wall clock allows WALL_CLOCK times that.
 
         Returns:
             ({"pass@k": mean over problems}, {problem: [(candidate, {"passed": .., "result": ..})]}).
         """
-        limits = replace(Limits(), seconds=timeout, cpu_seconds=int(timeout) + 1)
+        limits = replace(Limits(), cpu_seconds=max(1, ceil(timeout)), seconds=WALL_CLOCK * timeout)
         programs = [f"{p}\n{test}" for test, ps in zip(references, predictions, strict=True) for p in ps]
         outcomes = run_programs(programs, limits=limits)
         ends = [0, *accumulate(len(ps) for ps in predictions)]

@@ -11,20 +11,25 @@ program that prints its own source, its arguments or a traceback gives nothing a
 import os
 import sys
 
-LIMITS = ("RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CORE")
+LIMITS = ("RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CORE", "RLIMIT_NPROC")
 FAILED, MEMORY, ERROR = 10, 11, 12  # exit codes; a pass is 0 together with the proof
 
 
 def apply_limits(values: list[int]) -> None:
-    """Soft and hard, so that the program cannot raise them again (unless it is root)."""
+    """Soft and hard, so that the program cannot raise them again (unless it is root).
+
+    RLIMIT_NPROC does not bind root.
+    """
     import resource
 
     for name, value in zip(LIMITS, values, strict=True):
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        # At the hard limit of CPU time the kernel kills without a word; the soft one comes first and tells.
+        ceiling = bound + (name == "RLIMIT_CPU" and bound != hard)
         try:
-            resource.setrlimit(kind, (bound, bound))
+            resource.setrlimit(kind, (bound, ceiling))
         except (OSError, ValueError):  # macOS refuses RLIMIT_AS; the wall clock still holds
             continue
 

@@ -1,8 +1,13 @@
 """One program, one fresh process, bounded resources, one verdict.
 
-What this gives: wall-clock and CPU time, address space, file size, open files, no core dump, an own session
-that is killed whole, an empty environment, closed stdin, an own working directory that is removed.
-What it does not give: isolation. The program runs as this user with this user's files and network.
+What this gives: CPU time, and a wall clock of several times that (a loaded machine does not fail a right
+program); address space, file size, open files, no core dump, no process or thread of its own (unless run by
+root), an own session that is killed whole, an empty environment, closed stdin, an own working directory that
+is removed. At most as many programs run at once as there are cores.
+
+What it does not give: isolation. The program runs as this user with this user's files and network. Run by
+root it can start processes, each with CPU time of its own, and one that leaves the session (`setsid`)
+outlives the verdict.
 """
 
 import os
@@ -19,11 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from harness.errors import InputError
 from harness.sandbox import driver
 
 _DRIVER = str(Path(driver.__file__).resolve())
+_SLOTS = BoundedSemaphore(os.cpu_count() or 1)  # programs at once, whoever asks for them
 _HALF = 16  # hexadecimal digits in each half of the proof
 
 
@@ -31,16 +38,18 @@ _HALF = 16  # hexadecimal digits in each half of the proof
 class Limits:
     """Bounds for one program."""
 
-    seconds: float = 3.0  # wall clock
-    cpu_seconds: int = 4
+    cpu_seconds: int = 3  # what a program is judged by
+    seconds: float = 12.0  # wall clock: for one that sleeps, or waits for something
     memory_bytes: int = 1 << 30  # address space
     file_bytes: int = 8 << 20  # largest file, and all that is kept of the output
     open_files: int = 64
+    processes: int = 1  # of this user, with threads: the program cannot start another (root can)
     detail_bytes: int = 2000  # of the output's end, kept in the outcome
 
     def in_order(self) -> list[str]:
         """Values in the order of `driver.LIMITS`."""
-        return [str(v) for v in (self.cpu_seconds, self.memory_bytes, self.file_bytes, self.open_files, 0)]
+        sizes = (self.cpu_seconds, self.memory_bytes, self.file_bytes, self.open_files, 0, self.processes)
+        return [str(size) for size in sizes]
 
 
 class Status(StrEnum):
@@ -82,7 +91,8 @@ def run_program(source: str, *, limits: Limits | None = None) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="program-"))
     try:
         (folder / "program.py").write_text(source, encoding="utf-8", errors="replace")
-        return _run_in(folder, limits)
+        with _SLOTS:
+            return _run_in(folder, limits)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

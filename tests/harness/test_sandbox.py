@@ -1,14 +1,17 @@
 """The limited runner: a program passes exactly when it comes to its end, and costs at most its limits."""
 
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from math import comb, isclose
 from pathlib import Path
 
 import pytest
 
 from harness.errors import InputError
-from harness.sandbox import CodeEval, Limits, Status, pass_at_k, run_program, run_programs
+from harness.sandbox import CodeEval, Limits, Outcome, Status, pass_at_k, run_program, run_programs
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits are POSIX")
 
@@ -70,11 +73,48 @@ def test_neither_file_nor_arguments_hold_the_proof() -> None:
     assert status(source) is Status.PASSED
 
 
-def test_an_endless_loop_ends_at_the_wall_clock() -> None:
+def test_an_endless_loop_ends_at_its_cpu_time_and_sleep_at_the_wall_clock() -> None:
     started = time.monotonic()
-    assert status("while True: pass", SHORT) is Status.TIMEOUT
+    assert status("while True: pass", Limits(cpu_seconds=1, seconds=60)) is Status.TIMEOUT
     assert status("import time; time.sleep(60)", SHORT) is Status.TIMEOUT
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
+
+
+def test_waiting_costs_no_cpu_time() -> None:
+    """As on a loaded machine: the wall clock runs past the CPU time allowed, and the program is right."""
+    answer = "import time; time.sleep(1.5)\ndef f(): return 1"
+    scores, _ = CodeEval().compute(references=["assert f() == 1"], predictions=[[answer]], k=[1], timeout=1.0)
+    assert scores == {"pass@1": 1.0}
+
+
+def test_no_more_programs_at_once_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks: here more threads than cores, each for a program."""
+    cores = os.cpu_count() or 1
+    running: list[int] = []
+    counts: list[int] = []
+
+    def watched(_folder: Path, _limits: Limits) -> Outcome:
+        running.append(1)
+        counts.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+        return Outcome(Status.PASSED, "", 0.0)
+
+    monkeypatch.setattr("harness.sandbox.executor._run_in", watched)
+    with ThreadPoolExecutor(max_workers=4 * cores) as pool:
+        list(pool.map(run_program, ["pass"] * 8 * cores))
+    assert max(counts) <= cores
+
+
+def test_a_program_cannot_start_another_unless_it_is_roots() -> None:
+    """The driver's limits in a process that is not root's (nobody's, where the tests run as root)."""
+    source = (
+        "import os, resource\nfrom harness.sandbox import driver\nif os.geteuid() == 0: os.setuid(65534)\n"
+        f"driver.apply_limits({[int(v) for v in Limits().in_order()]})\n"
+        "try: os.fork()\nexcept BlockingIOError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert done.stdout == "refused\n", done.stderr
 
 
 def test_a_child_that_stays_behind_is_killed(tmp_path: Path) -> None:
