@@ -13,7 +13,7 @@ Rules
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -38,7 +38,7 @@ SCORE = "score"  # the metric name of the average of headline metrics
 BITS_PER_BYTE = "bits_per_byte"
 LOWER_IS_BETTER = frozenset(
     {BITS_PER_BYTE, "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "ter"}
-)
+)  # lm-eval's own per-document "perplexity" is a log-likelihood; scoring refuses it
 
 Models = Sequence[tuple[str, Role]]
 ItemsByModel = Mapping[str, Sequence[Item]]
@@ -60,6 +60,11 @@ class Outcomes:
     @property
     def n(self) -> int:
         return len(self.strata)
+
+
+def higher_is_better(metric: str) -> bool:
+    """The direction of a metric, for comparison and regression check alike."""
+    return metric not in LOWER_IS_BETTER
 
 
 def compare(
@@ -133,9 +138,14 @@ def _metric_outcomes(
     for model, each in items.items():
         _require_metric(entry.name, metric, model, each, present)
     values = {model: np.array([item.scores[metric] for item in each]) for model, each in items.items()}
-    share = all(bool(np.all((v >= 0) & (v <= 1))) for v in values.values())
+    share = is_share(values.values())
     scaled = {model: 100 * v for model, v in values.items()} if share else values
     return _of_benchmark(entry, metric, "%" if share else "score", headline, scaled)
+
+
+def is_share(values: Iterable[Floats]) -> bool:
+    """Whether all scores lie in [0, 1]: they are shown in percent then, else in their own unit."""
+    return all(bool(np.all((v >= 0) & (v <= 1))) for v in values)
 
 
 def _require_metric(
@@ -178,7 +188,7 @@ def _of_benchmark(
         entry.name,
         metric,
         unit,
-        metric not in LOWER_IS_BETTER,
+        higher_is_better(metric),
         headline,
         values,
         (entry.name,) * n,

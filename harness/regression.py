@@ -1,12 +1,13 @@
 """The regression check: is the fused model worse than a saved baseline's, on the same items?
 
 A benchmark's headline metric has regressed where
-- fell: fused surely scores lower than the baseline's fused, by more than the tolerance;
+- fell: fused surely scores worse than the baseline's fused, by more than the tolerance;
 - lost its lead: its lead over its own control has surely shrunk by more than the tolerance, and it was surely
   better than the control in the baseline and is not any more;
 - harm: that lead has surely shrunk so, and fused is surely worse than its own control, as it was not before.
 A lead shrinks where (fused - control) now minus then is negative, tested by sign flips: a lead that merely
 crosses the line of significance, because it was close to it, is no regression.
+Worse is lower, except for the metrics where lower is better (`comparison.higher_is_better`).
 "Surely" is p < 1 - confidence after Holm over the benchmarks, for each of these questions on its own.
 """
 
@@ -18,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.baseline import benchmark_outcomes, read_baseline, save_baseline
+from harness.comparison import higher_is_better, is_share
 from harness.errors import NotComparableError
-from harness.formats import listed, number, p_value, plural, signed
+from harness.formats import Unit, listed, number, p_value, plural, signed
 from harness.results import Record, Role, RunRecord
 from harness.statistics import Floats, holm, mcnemar_exact, paired_permutation
 
@@ -31,7 +33,8 @@ Cause = Literal["fell", "lost its lead over the control", "worse than its own co
 
 
 class RegressionRow(Record):
-    """One benchmark's headline metric; scores in percent, differences in points (now minus baseline)."""
+    """One benchmark's headline metric, in its unit (percent, if it is a share); differences are now minus
+    baseline."""
 
     benchmark: str
     metric: str
@@ -43,6 +46,13 @@ class RegressionRow(Record):
     lead_now: float | None
     n: int
     causes: tuple[Cause, ...]  # empty: held
+    unit: Unit = "%"
+    higher_is_better: bool = True
+
+    @property
+    def gain(self) -> float:
+        """The difference, positive where it is for the better."""
+        return self.difference if self.higher_is_better else -self.difference
 
 
 class RegressionVerdict(Record):
@@ -59,7 +69,7 @@ class RegressionVerdict(Record):
 
 @dataclass(frozen=True)
 class _Paired:
-    """One benchmark: percent per item [n], now and in the baseline, in the same order."""
+    """One benchmark: scores per item [n] in its unit, now and in the baseline, in the same order."""
 
     benchmark: str
     metric: str
@@ -67,6 +77,11 @@ class _Paired:
     fused_then: Floats
     lead_now: Floats | None  # fused minus control
     lead_then: Floats | None
+    unit: Unit
+
+    def good(self, difference: Floats | None) -> Floats | None:
+        """The difference, positive where it is for the better."""
+        return difference if difference is None or higher_is_better(self.metric) else -difference
 
 
 def check(record: RunRecord, run_dir: Path, baseline_path: Path, tolerance: float) -> RegressionVerdict:
@@ -127,24 +142,31 @@ def _pair(name: str, then: Mapping[str, Any], now: Mapping[str, Any], path: Path
     metric = then["metrics"][0]
     if metric not in now["metrics"]:
         raise _not_comparable(path, [f"{name}: metric {metric} was not scored in this run"])
-    fused_now, fused_then = (_percent(each, Role.FUSED, metric) for each in (now, then))
-    return _Paired(name, metric, fused_now, fused_then, _lead(now, metric), _lead(then, metric))
+    sides = (now, then)
+    share = is_share(_scores(s, role, metric) for s in sides for role in s["outcomes"])
+    scale = 100.0 if share else 1.0
+    fused_now, fused_then = (scale * _scores(s, Role.FUSED, metric) for s in sides)
+    lead_now, lead_then = (_lead(s, metric, scale) for s in sides)
+    return _Paired(name, metric, fused_now, fused_then, lead_now, lead_then, "%" if share else "score")
 
 
-def _percent(side: Mapping[str, Any], role: Role, metric: str) -> Floats:
-    return 100 * np.asarray(side["outcomes"][role][metric], dtype=np.float64)
+def _scores(side: Mapping[str, Any], role: Role, metric: str) -> Floats:
+    return np.asarray(side["outcomes"][role][metric], dtype=np.float64)
 
 
-def _lead(side: Mapping[str, Any], metric: str) -> Floats | None:
+def _lead(side: Mapping[str, Any], metric: str, scale: float) -> Floats | None:
     if Role.CONTROL not in side["outcomes"]:
         return None
-    return _percent(side, Role.FUSED, metric) - _percent(side, Role.CONTROL, metric)
+    return scale * (_scores(side, Role.FUSED, metric) - _scores(side, Role.CONTROL, metric))
 
 
 def _rows(pairs: Sequence[_Paired], tolerance: float, alpha: float) -> tuple[RegressionRow, ...]:
-    changes = _test([p.fused_now - p.fused_then for p in pairs])
-    leads_now, leads_then = _test([p.lead_now for p in pairs]), _test([p.lead_then for p in pairs])
-    shrunk = _test([_minus(p.lead_now, p.lead_then) for p in pairs])
+    changes = _test([p.good(p.fused_now - p.fused_then) for p in pairs])
+    leads_now, leads_then = (
+        _test([p.good(lead) for p, lead in zip(pairs, leads, strict=True)])
+        for leads in ([p.lead_now for p in pairs], [p.lead_then for p in pairs])
+    )
+    shrunk = _test([p.good(_minus(p.lead_now, p.lead_then)) for p in pairs])
     rows = []
     for pair, change, now, then, shrink in zip(pairs, changes, leads_now, leads_then, shrunk, strict=True):
         causes: list[Cause] = []
@@ -155,7 +177,7 @@ def _rows(pairs: Sequence[_Paired], tolerance: float, alpha: float) -> tuple[Reg
             causes.append("lost its lead over the control")
         if shrank and now.below(0, alpha) and not then.below(0, alpha):
             causes.append("worse than its own control")
-        rows.append(_row(pair, change, now, then, tuple(causes)))
+        rows.append(_row(pair, change.p, tuple(causes)))
     return tuple(rows)
 
 
@@ -192,42 +214,51 @@ def _minus(now: Floats | None, then: Floats | None) -> Floats | None:
     return None if now is None or then is None else now - then
 
 
-def _row(
-    pair: _Paired, change: _Tested, now: _Tested, then: _Tested, causes: tuple[Cause, ...]
-) -> RegressionRow:
+def _row(pair: _Paired, p_adjusted: float, causes: tuple[Cause, ...]) -> RegressionRow:
     return RegressionRow(
         benchmark=pair.benchmark,
         metric=pair.metric,
         baseline=float(pair.fused_then.mean()),
         now=float(pair.fused_now.mean()),
-        difference=change.mean or 0.0,
-        p_adjusted=change.p,
-        lead_baseline=then.mean,
-        lead_now=now.mean,
+        difference=float((pair.fused_now - pair.fused_then).mean()),
+        p_adjusted=p_adjusted,
+        lead_baseline=_mean(pair.lead_then),
+        lead_now=_mean(pair.lead_now),
         n=len(pair.fused_now),
         causes=causes,
+        unit=pair.unit,
+        higher_is_better=higher_is_better(pair.metric),
     )
+
+
+def _mean(values: Floats | None) -> float | None:
+    return None if values is None else float(values.mean())
 
 
 def _sentence(rows: Sequence[RegressionRow], tolerance: float, new: Sequence[str], alpha: float) -> str:
     beyond = f" (tolerance {number(tolerance)} points)" if tolerance else ""
     bad = [
-        f"{r.benchmark} {' and '.join(r.causes)} ({signed(r.difference)} points)" for r in rows if r.causes
+        f"{r.benchmark} {' and '.join(r.causes)} ({_points(r.difference, r.unit)})" for r in rows if r.causes
     ]
     extra = f" Not in the baseline: {listed(list(new))}." if new else ""
     if bad:
         return f"Regressed{beyond}: {'; '.join(bad)}.{extra}"
-    better = [r.benchmark for r in rows if r.difference > 0 and r.p_adjusted < alpha]
+    better = [r.benchmark for r in rows if r.gain > 0 and r.p_adjusted < alpha]
     improved = f" {listed(better)} improved: save a new baseline to keep it." if better else ""
     held = f"Held{beyond}: {plural(len(rows), 'benchmark')}, none surely worse than the baseline."
     return held + improved + extra
+
+
+def _points(difference: float, unit: Unit) -> str:
+    return signed(difference, unit) + " points" * (unit == "%")
 
 
 def _line(row: RegressionRow) -> str:
     state = " and ".join(row.causes) or "held"
     lead = ""
     if row.lead_now is not None and row.lead_baseline is not None:
-        lead = f", lead over control {signed(row.lead_baseline)} -> {signed(row.lead_now)}"
-    scores = f"{number(row.baseline)} -> {number(row.now)} %"
-    how = f"{signed(row.difference)} points, {p_value(row.p_adjusted)}, {plural(row.n, 'item')}"
+        then, now = (signed(value, row.unit) for value in (row.lead_baseline, row.lead_now))
+        lead = f", lead over control {then} -> {now}"
+    scores = f"{number(row.baseline, row.unit)} -> {number(row.now, row.unit)}{' %' * (row.unit == '%')}"
+    how = f"{_points(row.difference, row.unit)}, {p_value(row.p_adjusted)}, {plural(row.n, 'item')}"
     return f"  {row.benchmark} ({row.metric}): {scores} ({how}{lead}): {state}"

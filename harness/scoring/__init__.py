@@ -8,7 +8,7 @@ from harness.scoring.catalogue import datasets_of
 from harness.scoring.fingerprint import task_fingerprint
 from harness.scoring.model import LoadedLM, load_lm
 from harness.scoring.options import DatasetRef, Execution, ScoringOptions
-from harness.scoring.score import score_benchmark, score_benchmarks
+from harness.scoring.score import score_benchmark
 from harness.scoring.validation import validate_benchmarks
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "datasets_of",
     "load_lm",
     "score_benchmark",
-    "score_benchmarks",
     "task_fingerprint",
     "validate_benchmarks",
 ]

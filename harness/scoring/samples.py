@@ -97,6 +97,21 @@ def doc_hash(doc: Any) -> str:
     return str(hash_string(json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)))
 
 
+def misnamed_metrics(benchmark: BenchmarkSpec, task: Any) -> list[str]:
+    """What is wrong with the names of the benchmark's metrics, as sentences.
+
+    lm-eval gives a log-likelihood for each document under the name "perplexity" and makes a perplexity of all
+    documents together: item by item it would be compared in the wrong direction and unit.
+    """
+    own = getattr(task.config, "process_results", None) is not None
+    if task.OUTPUT_TYPE != "loglikelihood" or own or "perplexity" not in benchmark.metrics:
+        return []
+    return [
+        "its per-document 'perplexity' is a log-likelihood and cannot be compared as a perplexity; leave it "
+        "out: bits per byte, which is measured anyway, says the same"
+    ]
+
+
 def require_metrics(benchmark: BenchmarkSpec, answers: Sequence[Answer]) -> None:
     """Every metric that the benchmark names must have a number for every document.
 

@@ -5,29 +5,21 @@ draws on from one document to the next. So with the same limit and seed the numb
 item by item; with another limit a prompt may have other examples (unless its task samples `first_n`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
+from harness.errors import InputError
 from harness.results import Item
 from harness.scoring.catalogue import task_manager
 from harness.scoring.gold import Gold, score_continuations, target_gold
-from harness.scoring.model import LoadedLM, load_lm
+from harness.scoring.model import LoadedLM
 from harness.scoring.options import ScoringOptions
 from harness.scoring.patching import replaced
-from harness.scoring.samples import Answer, answer_of, items_of, require_metrics
+from harness.scoring.samples import Answer, answer_of, items_of, misnamed_metrics, require_metrics
 from harness.scoring.tasks import Tasks, build_tasks, chosen_filter, configure, environment, executes_code
 from harness.suite import BenchmarkSpec
-
-
-def score_benchmarks(
-    benchmarks: Sequence[BenchmarkSpec], model: Path | LoadedLM, options: ScoringOptions
-) -> Iterator[tuple[str, list[Item]]]:
-    """Score one model on several benchmarks; yields (benchmark's name, items) as each is done."""
-    loaded = model if isinstance(model, LoadedLM) else load_lm(model, options)
-    for benchmark in benchmarks:
-        yield benchmark.name, score_benchmark(benchmark, loaded, options)
 
 
 def score_benchmark(benchmark: BenchmarkSpec, model: LoadedLM, options: ScoringOptions) -> list[Item]:
@@ -40,6 +32,7 @@ def score_benchmark(benchmark: BenchmarkSpec, model: LoadedLM, options: ScoringO
     """
     with environment(options, "inspect"):  # code tasks run a program of their own when they are imported
         tasks = build_tasks(benchmark.tasks, options)
+    _require_sound_metrics(benchmark, tasks)
     with environment(options, options.execution):
         run = {name: task for name, task in tasks.items() if not _refused(benchmark, task, options)}
         samples = _evaluate(run, benchmark, model.lm, options) if run else {}
@@ -53,6 +46,15 @@ def score_benchmark(benchmark: BenchmarkSpec, model: LoadedLM, options: ScoringO
             )
         ]
         return items_of(answers, _loglikelihoods([a.gold for a in answers], model.lm, options))
+
+
+def _require_sound_metrics(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
+    for name, task in tasks.items():
+        for mistake in misnamed_metrics(benchmark, task):
+            raise InputError(
+                f"benchmark {benchmark.name}: task {name}: {mistake}",
+                remedy="name another metric, such as acc",
+            )
 
 
 def _refused(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bool:
@@ -120,7 +122,7 @@ def score_ahead(task: Any) -> None:
 
     def apply_filters() -> Any:
         applied = filters()
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
             verdicts.extend(pool.map(lambda call: judge(*call), _calls(task)))
         verdicts.reverse()
         return applied

@@ -8,6 +8,7 @@ from harness.errors import InputError, nearest
 from harness.scoring.catalogue import datasets_of, resolve
 from harness.scoring.mirror import redirected
 from harness.scoring.options import ScoringOptions
+from harness.scoring.samples import misnamed_metrics
 from harness.scoring.tasks import environment, filter_names, inspect_tasks
 from harness.suite import BenchmarkSpec
 
@@ -61,6 +62,7 @@ def _task_mistakes(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions)
     for metric in benchmark.metrics:
         if metric not in known:
             yield f"unknown metric {metric!r}{nearest(metric, known)}; it gives {', '.join(known) or 'none'}"
+    yield from misnamed_metrics(benchmark, task)
     if getattr(task, "UNSAFE_CODE", False) and not benchmark.executes_code:
         yield "it runs model-written code; say so with `executes_code: true`"
     if benchmark.num_fewshot and task.get_config("num_fewshot") == 0:

@@ -9,7 +9,7 @@ from harness.baseline import read_baseline
 from harness.errors import InputError, NotComparableError
 from harness.items import items_path, read_items, write_items
 from harness.regression import RegressionVerdict, check, save_baseline
-from harness.results import RunRecord
+from harness.results import Role, RunRecord
 from tests.harness.sample_run import BENCHMARKS, sample_run
 
 FUSED = 4  # the fused model's place among the accuracies
@@ -75,6 +75,35 @@ def test_harm_that_the_baseline_had_too_is_not_new(tmp_path: Path) -> None:
     record = sample_run(tmp_path, accuracies=accuracies("small_functions", control=0.95))
     save_baseline(record, tmp_path, tmp_path / "b.json")
     assert check(record, tmp_path, tmp_path / "b.json", 0.0).exit_code == 0
+
+
+@pytest.mark.parametrize(("scores", "code"), [((8.0, 9.0), 1), ((9.0, 8.0), 0)])
+def test_where_lower_is_better_a_rise_is_what_regresses(
+    tmp_path: Path, scores: tuple[float, float], code: int
+) -> None:
+    """Fused then and now on every item; the control stays at 10, so that the lead changes by as much."""
+    (then, path_then), (now, path_now) = (_of_perplexity(tmp_path / str(s), s) for s in scores)
+    save_baseline(then, path_then, tmp_path / "b.json")
+    verdict = check(now, path_now, tmp_path / "b.json", 0.0)
+    (row,) = verdict.rows
+    assert (verdict.exit_code, row.unit, row.baseline, row.now) == (code, "score", *scores)
+    assert row.lead_baseline == scores[0] - 10
+    assert row.causes == (("fell",) if code else ())
+    assert ("improved" in verdict.sentence) == (code == 0)
+    assert f"{scores[0]:.3f} -> {scores[1]:.3f} (" in verdict.text()
+    assert "points" not in verdict.text()
+
+
+def _of_perplexity(folder: Path, fused: float) -> tuple[RunRecord, Path]:
+    """The sample with one benchmark, whose metric is a perplexity."""
+    folder.mkdir()
+    record = sample_run(folder)
+    entry = record.benchmarks[0].model_copy(update={"metrics": ("perplexity",)})
+    for model in record.models:
+        path = items_path(folder, entry.name, model.name)
+        score = {"perplexity": fused if model.role is Role.FUSED else 10.0}
+        write_items(path, [i.model_copy(update={"scores": score}) for i in read_items(path)])
+    return record.model_copy(update={"benchmarks": (entry,)}), folder
 
 
 def test_an_improvement_is_told(tmp_path: Path, baseline: Path) -> None:

@@ -17,7 +17,6 @@ from harness.scoring import (
     datasets_of,
     load_lm,
     score_benchmark,
-    score_benchmarks,
     task_fingerprint,
     validate_benchmarks,
 )
@@ -40,6 +39,21 @@ HUMANEVAL = benchmark(
     executes_code=True,
     gen_kwargs={"max_gen_toks": 4},
 )
+
+
+MICRO_TASKS = Path(__file__).parents[2] / "suites" / "tasks"
+LAST_WORD = """
+task: last_word
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+output_type: loglikelihood
+test_split: test
+doc_to_text: "{{{{question}}}}"
+doc_to_target: " {{{{answer}}}}"
+metric_list:
+  - {{metric: perplexity, aggregation: perplexity, higher_is_better: false}}
+  - {{metric: acc, aggregation: mean, higher_is_better: true}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +198,31 @@ def test_several_tasks_are_pooled_in_order(model: LoadedLM, options: ScoringOpti
     assert [i.task for i in score_benchmark(both, model, options)] == ["gsm8k"] * 2 + ["humaneval"] * 2
 
 
-def test_one_loaded_model_serves_several_benchmarks(model: LoadedLM, options: ScoringOptions) -> None:
+def test_the_last_model_loaded_is_kept(model: LoadedLM, options: ScoringOptions) -> None:
     assert load_lm(model.folder, options) is model
-    names = [name for name, _ in score_benchmarks([ARC, HUMANEVAL], model, options)]
-    assert names == ["arc_easy", "humaneval"]
+
+
+def test_a_log_likelihood_is_not_compared_as_a_perplexity(model: LoadedLM, tmp_path: Path) -> None:
+    """lm-eval's task of this type gives ln p of the last word for each document, named "perplexity"."""
+    write_rows(tmp_path / "data.jsonl", [{"question": "red green", "answer": "blue"}])
+    (tmp_path / "last_word.yaml").write_text(LAST_WORD.format(data=json.dumps(str(tmp_path / "data.jsonl"))))
+    options = ScoringOptions(task_folders=(tmp_path,), offline=True, device="cpu")
+    spec = benchmark("last_word", "perplexity")
+    (mistake,) = validate_benchmarks([spec], options)
+    assert "'perplexity' is a log-likelihood" in mistake
+    with pytest.raises(InputError, match="'perplexity' is a log-likelihood"):
+        score_benchmark(spec, model, options)
+    assert validate_benchmarks([benchmark("last_word", "acc")], options) == []
+
+
+def test_micro_tasks_are_scored_without_a_notice(model: LoadedLM, caplog: pytest.LogCaptureFixture) -> None:
+    options = ScoringOptions(task_folders=(MICRO_TASKS,), offline=True, device="cpu", execution="subprocess")
+    code = {"executes_code": True, "gold": "{{solution}}", "gen_kwargs": {"max_gen_toks": 4}}
+    micro_code = benchmark("micro_code", "pass@1", limit=2, **code)
+    for spec in (micro_code, benchmark("micro_reasoning", "acc", limit=2)):
+        task_fingerprint(spec, options)
+        assert len(score_benchmark(spec, model, options)) == 2
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("lm_eval")] == []
 
 
 def test_bits_per_byte_can_be_left_out(model: LoadedLM, options: ScoringOptions) -> None:
