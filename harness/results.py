@@ -94,7 +94,7 @@ class Row(Record):
 
 
 class Verdict(Record):
-    outcome: Literal["gain", "no change", "loss", "mixed"]
+    outcome: Literal["gain", "no change", "loss", "mixed", "none"]  # "none": nothing to judge
     sentence: str
 
 

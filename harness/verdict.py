@@ -53,7 +53,7 @@ def verdict(rows: Sequence[Row], confidence: float) -> Verdict:
     ]
     yardstick = next((r for r in (Role.CONTROL, Role.TARGET) if _against(findings, r)), None)
     if yardstick is None:
-        return Verdict(outcome="no change", sentence=_nothing(rows))
+        return Verdict(outcome="none", sentence=_nothing(rows))
     outcome = _outcome(_against(findings, yardstick))
     parts = [_main(outcome, yardstick, _against(findings, yardstick))]
     if yardstick is Role.CONTROL and (before := _against(findings, Role.TARGET)):

@@ -31,6 +31,9 @@ def training_panels(record: RunRecord) -> Markup | None:
     return tag("div", panels, class_="panels") if panels else None
 
 
+COVERAGE = {"agreement": "next token agrees"}  # what is not a share that was kept
+
+
 def transfer_table(record: RunRecord) -> Markup | None:
     """Per source: how much of it could be aligned and mapped, and how often the fusion function chose it."""
     names = dict.fromkeys((*record.coverage, *record.attribution))
@@ -45,7 +48,7 @@ def transfer_table(record: RunRecord) -> Markup | None:
         ]
         for name in names
     ]
-    return _table(["Teacher", *(f"{c} kept" for c in columns), "positions taught"], rows)
+    return _table(["Teacher", *(COVERAGE.get(c, f"{c} kept") for c in columns), "positions taught"], rows)
 
 
 def stage_table(record: RunRecord) -> Markup:

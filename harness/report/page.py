@@ -32,7 +32,13 @@ METHOD = (
     "The verdict compares fused with the control, which had the same training without sources, on the "
     "capabilities' averages.",
 )
-OUTCOMES = {"gain": "▲ Gain", "loss": "▼ Loss", "mixed": "▲▼ Mixed", "no change": "No clear change"}
+OUTCOMES = {
+    "gain": "▲ Gain",
+    "loss": "▼ Loss",
+    "mixed": "▲▼ Mixed",
+    "no change": "No clear change",
+    "none": "No verdict",
+}
 
 
 def page(record: RunRecord, run_dir: Path) -> str:

@@ -116,7 +116,7 @@ class TestBitsPerByte:
             ("b", BITS_PER_BYTE),
             (AVERAGE, BITS_PER_BYTE),
         ]
-        assert comparison.verdict.outcome == "no change"
+        assert comparison.verdict.outcome == "none"
         assert comparison.verdict.sentence == "No verdict: facts has no score."
 
 
@@ -279,4 +279,5 @@ class TestVerdict:
         assert verdict.sentence.startswith("No verdict: there is no fused model")
 
     def test_nothing_scored(self) -> None:
-        assert compare({}, MODELS, [entry("b")], SPEC).verdict.sentence == "Nothing was scored."
+        verdict = compare({}, MODELS, [entry("b")], SPEC).verdict
+        assert (verdict.outcome, verdict.sentence) == ("none", "Nothing was scored.")

@@ -9,7 +9,9 @@ import pytest
 from harness.comparison import compare
 from harness.formats import number
 from harness.report import write_report
+from harness.report.background import transfer_table
 from harness.report.markup import Markup, tag
+from harness.report.page import page
 from harness.report.pictures import curve_panel, difference_track, reach_of, score_track, ticks
 from harness.results import Role, RunRecord
 from harness.suite import ComparisonSpec
@@ -53,6 +55,18 @@ def outline(html: str) -> Outline:
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
     folder = tmp_path_factory.mktemp("run")
     return sample_run(folder), folder
+
+
+def test_the_next_token_agrees_and_is_not_kept(run: tuple[RunRecord, Path]) -> None:
+    coverage = {"logic-llama": {"positions": 88.6, "mass": 93.1, "agreement": 71.25, "positions.code": 80.0}}
+    text = str(transfer_table(run[0].model_copy(update={"coverage": coverage})))
+    for heading in ("mass kept", "next token agrees", "positions.code kept"):
+        assert heading in text
+
+
+def test_a_run_without_a_verdict_says_so(run: tuple[RunRecord, Path]) -> None:
+    comparison = compare({}, [], [], ComparisonSpec())
+    assert "No verdict" in page(run[0].model_copy(update={"comparison": comparison}), run[1])
 
 
 @pytest.fixture(scope="module")
