@@ -27,7 +27,7 @@ def _fails_clearly(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             click.echo("\ninterrupted: finished stages are kept; run the same command to go on", err=True)
             sys.exit(130)
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
             sys.exit(_explain(error))

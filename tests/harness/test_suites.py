@@ -63,7 +63,7 @@ def test_the_papers_hyper_parameters(paper: LoadedSuite) -> None:
     )
     assert fusion.include_target
     assert training["learning_rate"] == 1e-5
-    assert training["per_device_train_batch_size"] * training["gradient_accumulation_steps"] * 8 == 128
+    assert training["per_device_train_batch_size"] * training["gradient_accumulation_steps"] == 128
     assert (training["adam_beta1"], training["adam_beta2"], training["weight_decay"]) == (0.9, 0.95, 0.1)
     assert suite.seed == 42
 
