@@ -105,9 +105,10 @@ def main() -> None:
 
     SUITE is a YAML file or the name of a bundled suite; RUN a run's name or folder.
     """
-    from harness.environment import quiet_libraries
+    from harness.environment import quiet_libraries, share_the_machine
 
     quiet_libraries()
+    share_the_machine()
 
 
 @main.command("run-suite")
