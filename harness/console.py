@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.planning import Plan
     from harness.tracking import TrackingLinks
 
+LOG_COLUMNS = 120  # of tables in a file or a CI log, which do not wrap as a screen does
 _FACTS = ("documents", "windows", "tokens", "bits_per_byte", "mapped_percent", "items")  # worth a line
 
 
@@ -89,6 +90,8 @@ def show_record(record: RunRecord) -> None:
     from harness.terminal import render_comparison
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, LOG_COLUMNS)
     console.print(render_comparison(record))
     for note in record.notes:
         console.print(f"[yellow]note:[/yellow] {note}")
