@@ -184,6 +184,7 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step
         self._parts: dict[str, list[float]] = {"causal_lm_loss": [], "fusion_loss": []}
+        self._logged_step: int | None = None  # where a resumed training starts is known at its first batch
 
     def compute_loss(
         self,
@@ -201,6 +202,8 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
                 remedy="lower training.learning_rate, set training.max_grad_norm, or train in float32",
             )
         if model.training:
+            if self._logged_step is None:
+                self._logged_step = self.state.global_step
             self._parts["causal_lm_loss"].append(float(output.causal_lm))
             self._parts["fusion_loss"].append(float(output.fusion))
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
@@ -209,11 +212,13 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:
-            # with gradient accumulation each micro-batch holds its share of the step's mean
-            share = self.args.gradient_accumulation_steps
+            # each micro-batch holds its share of its step's mean, so sums over steps are what to average; a
+            # run's last step may have fewer micro-batches than the others
+            steps = max(self.state.global_step - (self._logged_step or 0), 1)
+            self._logged_step = self.state.global_step
             for name, values in self._parts.items():
                 if values:
-                    logs[name] = share * sum(values) / len(values)
+                    logs[name] = sum(values) / steps
                 values.clear()
         super().log(logs, *args, **kwargs)
 

@@ -133,6 +133,17 @@ def test_training_lowers_the_loss_and_logs_both_parts(tmp_path: Path) -> None:
     assert losses[0]["loss"] == pytest.approx(mixed, rel=1e-2)
 
 
+def test_logged_parts_add_up_at_a_last_step_of_fewer_batches(tmp_path: Path) -> None:
+    # 16 windows in batches of 4, three to a step: the epoch's second step has one batch.
+    steps = {"gradient_accumulation_steps": 3, "max_steps": -1, "num_train_epochs": 1, "logging_steps": 1}
+    _, result = _train(tmp_path, _rows(_windows(), shift=0), Objective(lm_loss_weight=0.5), **steps)
+    logged = [p for p in result.points if "causal_lm_loss" in p]
+    assert len(logged) == 2
+    for point in logged:
+        mixed = 0.5 * point["causal_lm_loss"] + 0.5 * point["fusion_loss"]
+        assert point["loss"] == pytest.approx(mixed, rel=1e-3)
+
+
 def test_the_evaluation_loss_is_the_causal_one_alone(tmp_path: Path) -> None:
     held_out = _windows(seed=9)
     model = tiny_model("llama", seed=1)
