@@ -66,7 +66,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def in_fresh_process(module: str, *arguments: str) -> dict[str, Any]:
-    """The JSON that `python -m module arguments` prints: for peaks of memory, which a process never forgets."""
+    """The JSON that `python -m module arguments` prints: a process never forgets its peak of memory."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments], check=True, capture_output=True, text=True
     )
