@@ -54,19 +54,28 @@ class TokenTable:
 
 @dataclass(frozen=True)
 class Encoding:
-    """A text as one model reads it: `input_ids` int32 [S], and `ends` int32 [S], bytes read after each."""
+    """A text as one model reads it: `input_ids` int32 [S], and `ends` int32 [S], bytes read after each.
+
+    `exact` says that the tokens' own bytes are the text; where the tokenizer normalised, dropped or could not
+    write something, ends come from its character offsets.
+    """
 
     input_ids: NDArray[np.int32]
     ends: NDArray[np.int32]
+    exact: bool = True
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Tokens of a text without bos and eos: `ids`, `starts`, `ends` int32 [S]; offsets in bytes."""
+    """Tokens of a text without bos and eos: `ids`, `starts`, `ends` int32 [S]; offsets in bytes.
+
+    `exact` says that the offsets are those of the tokens' own bytes, which are the text.
+    """
 
     ids: NDArray[np.int32]
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
+    exact: bool
 
 
 def token_table(tokenizer: PreTrainedTokenizerFast, width: int | None = None) -> TokenTable:
@@ -112,7 +121,7 @@ def encode(
     ends = np.concatenate(
         [np.zeros(len(before), np.int32), spans.ends, np.full(len(after), len(utf8(text)), np.int32)]
     )
-    return Encoding(ids, ends)
+    return Encoding(ids, ends, spans.exact)
 
 
 def token_spans(tokenizer: PreTrainedTokenizerFast, table: TokenTable, text: str) -> Spans:
@@ -135,7 +144,7 @@ def token_spans(tokenizer: PreTrainedTokenizerFast, table: TokenTable, text: str
     if written not in (data, b" " + data):
         return _spans_from_offsets(tokenizer, table, text, ids)
     ends = np.maximum(np.cumsum([len(p) for p in pieces], dtype=np.int32) - prefix, 0).astype(np.int32)
-    return Spans(ids, np.concatenate([np.zeros(1, np.int32), ends])[:-1], ends)
+    return Spans(ids, np.concatenate([np.zeros(1, np.int32), ends])[:-1], ends, exact=True)
 
 
 def character_bytes(text: str) -> NDArray[np.int64]:
@@ -280,7 +289,7 @@ def _spans_from_offsets(
     bytes_at = character_bytes(text)
     starts = bytes_at[offsets[:, 0]].astype(np.int32)
     ends = np.maximum.accumulate(bytes_at[stops]).astype(np.int32)
-    return Spans(ids, starts, _split_shared(starts, ends, [len(table.pieces[i]) for i in ids]))
+    return Spans(ids, starts, _split_shared(starts, ends, [len(table.pieces[i]) for i in ids]), exact=False)
 
 
 def _stretched(
