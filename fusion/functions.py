@@ -19,6 +19,7 @@ from fusion.errors import FusionError
 from fusion.projection import Projected, merge_entries
 
 Quality = Literal["bits_per_byte", "cross_entropy"]
+Weights = Literal["softmax", "release"]
 
 
 class Fused(NamedTuple):
@@ -88,23 +89,29 @@ def mince(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
     return Fused(fused, winner, share)
 
 
-def avgce(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
+def avgce(
+    models: Sequence[Projected], quality: NDArray[np.float64], *, weights: Weights = "softmax"
+) -> Fused:
     """AvgCE (Wan et al. 2024, section 3.2): the mean of all models' distributions, weighted by
     softmax(-quality).
 
     Per row, over the models that have one there; quality is [M, R]. Entries are united: K is the sum of the
     models'.
+
+    weights: "release" is softmax(exp(-quality)), which the released code computes and which hardly tells
+        models apart: its scores lie between 0 and 1, so no weight is more than e times another.
     """
     _check(models, quality)
-    weights = _softmax(-_known(quality), np.stack([m.kept for m in models]))
+    scores = -_known(quality) if weights == "softmax" else np.exp(-_known(quality))
+    shares = _softmax(scores, np.stack([m.kept for m in models]))
     ids = np.concatenate(
-        [np.where(w[:, None] > 0, m.ids, -1) for m, w in zip(models, weights, strict=True)], axis=1
+        [np.where(w[:, None] > 0, m.ids, -1) for m, w in zip(models, shares, strict=True)], axis=1
     )
-    parts = [w[:, None] * m.probabilities for m, w in zip(models, weights, strict=True)]
+    parts = [w[:, None] * m.probabilities for m, w in zip(models, shares, strict=True)]
     fused = merge_entries(ids, np.concatenate(parts, axis=1))
-    kept = weights.sum(0) > 0
-    winner = np.where(kept, weights.argmax(0), -1).astype(np.int8)
-    return Fused(fused, winner, weights.sum(1) / max(int(kept.sum()), 1))
+    kept = shares.sum(0) > 0
+    winner = np.where(kept, shares.argmax(0), -1).astype(np.int8)
+    return Fused(fused, winner, shares.sum(1) / max(int(kept.sum()), 1))
 
 
 def _check(models: Sequence[Projected], quality: NDArray[np.float64]) -> None:

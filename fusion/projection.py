@@ -3,13 +3,15 @@
 R_s, R_t   rows of a source and of the target        K   entries of a row, -1 where there is none
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.continuation import Continuation
 from fusion.vocabulary import VocabularyMap
 
+Duplicates = Literal["add", "first"]
 _LAST = np.iinfo(np.int32).max  # sorts entries that are none behind all others
 _CHUNK = 1 << 16  # rows merged at a time, which bounds the memory for sorting
 
@@ -37,12 +39,19 @@ def project(
     leftover: NDArray[Any],
     rows: NDArray[np.int32],
     vocabulary_map: VocabularyMap,
+    *,
+    continuation: Continuation | None = None,
+    duplicates: Duplicates = "add",
 ) -> Projected:
     """Rows [R_t] of a source (or -1), with tokens taken through the vocabulary map.
 
-    Source tokens that become the same target token are added; the mass of tokens without one joins the
-    leftover. ids, logprobs [R_s, K] and leftover [R_s] are as stored; their sum, not quite one in half
-    precision, is made so.
+    ids, logprobs [R_s, K] and leftover [R_s] are as stored; their sum, not quite one in half precision, is
+    made so. The mass of tokens that the map takes nowhere joins the leftover.
+
+    continuation: gives the target's next token the mass that the source gave to its bytes, where the map
+        does not take the source's next token to it; there is then one entry more, [R_t, K + 1].
+    duplicates: source tokens that become the same target token are added. "first" keeps the likeliest of
+        them and drops the rest, as the released code does.
     """
     taught = rows >= 0
     if not len(ids):
@@ -51,8 +60,39 @@ def project(
     probabilities = np.exp(logprobs[picked].astype(np.float64))
     mass = probabilities.sum(-1) + leftover[picked]
     probabilities /= np.maximum(mass, 1e-30)[:, None]
-    mapped = vocabulary_map.target_ids[ids[picked].astype(np.int64)]
-    return merge_entries(np.where(taught[:, None], mapped, -1).astype(np.int32), probabilities)
+    source_ids = ids[picked].astype(np.int64)
+    mapped = np.where(taught[:, None], vocabulary_map.target_ids[source_ids], -1).astype(np.int32)
+    if continuation is not None:
+        mapped, probabilities = _moved(source_ids, mapped, probabilities, vocabulary_map, continuation)
+    if duplicates == "first":
+        mapped = _first_of_equals(mapped)
+    return merge_entries(mapped, probabilities)
+
+
+def _moved(
+    source_ids: NDArray[np.int64],
+    mapped: NDArray[np.int32],
+    probabilities: NDArray[np.float64],
+    vocabulary_map: VocabularyMap,
+    continuation: Continuation,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Entries [R, K + 1] with the text's own mass moved from the source's next token to the target's."""
+    c = continuation
+    elsewhere = (c.probability > 0) & (vocabulary_map.target_ids[c.source_token] != c.target_token)
+    own = source_ids == c.source_token[:, None]  # once at most; nowhere if it is not among the likeliest
+    rest = 1.0 - probabilities.sum(-1)
+    there = np.where(own.any(-1), (own * probabilities).sum(-1), np.maximum(rest, 0.0))
+    amount = np.where(elsewhere, np.minimum(c.probability, there), 0.0)  # as stored: no more than there is
+    kept = probabilities - own * amount[:, None]
+    token = np.where(elsewhere, c.target_token, -1).astype(np.int32)
+    return np.concatenate([mapped, token[:, None]], 1), np.concatenate([kept, amount[:, None]], 1)
+
+
+def _first_of_equals(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Ids [R, K] with -1 in place of any that stands further left already."""
+    earlier = np.tri(ids.shape[1], k=-1, dtype=bool)
+    repeated = ((ids[:, :, None] == ids[:, None, :]) & earlier).any(-1)
+    return np.where(repeated, -1, ids).astype(np.int32)
 
 
 def merge_entries(ids: NDArray[np.int32], probabilities: NDArray[np.floating[Any]]) -> Projected:

@@ -203,3 +203,13 @@ def test_models_must_have_the_same_rows() -> None:
         mince([TARGET, sparse({0: 1.0})], np.ones((2, 4)))
     with pytest.raises(FusionError, match="do not fit"):
         avgce([TARGET, SOURCE], np.ones((2, 3)))
+
+
+def test_released_weights_hardly_tell_models_apart() -> None:
+    """softmax(exp(-CE)) of 1.5 and 3.5: exp gives 0.2231 and 0.0302, so sigmoid(0.1929) = 0.5481 for the
+    better one, where softmax(-CE) gives sigmoid(2) = 0.8808."""
+    quality = np.array([[1.5] * 4, [3.5] * 4])
+    everywhere = Projected(np.zeros((4, 1), np.int32), np.ones((4, 1), np.float32), np.zeros(4, np.float32))
+    released = avgce([everywhere, everywhere], quality, weights="release").share
+    np.testing.assert_allclose(released, [0.5481, 0.4519], atol=1e-4)
+    np.testing.assert_allclose(avgce([everywhere, everywhere], quality).share, [0.8808, 0.1192], atol=1e-4)

@@ -46,6 +46,19 @@ def test_duplicates_add() -> None:
     assert as_dicts(found) == [{5: pytest.approx(0.8)}]
 
 
+def test_the_released_code_keeps_the_first_of_duplicates() -> None:
+    """Of 0.5, 0.2 and 0.1 on one target token 0.5 stays, wherever another token stands between them."""
+    found = project(
+        IDS[:1],
+        LOGPROBS[:1],
+        LEFTOVER[:1],
+        np.array([0], np.int32),
+        vocabulary_map(5, 6, 5),
+        duplicates="first",
+    )
+    assert as_dicts(found) == [{5: pytest.approx(0.5), 6: pytest.approx(0.2)}]
+
+
 def test_unmapped_mass_is_left_over_not_spread() -> None:
     """Defect 7."""
     found = project(IDS[:1], LOGPROBS[:1], LEFTOVER[:1], np.array([0], np.int32), vocabulary_map(5, -1, -1))
