@@ -23,6 +23,7 @@ from torch import Tensor
 from fusion.errors import FusionError
 from fusion.tokens import Encoding
 
+MAX_K = 256
 NO_BYTE = np.iinfo(np.int64).max
 
 
@@ -85,10 +86,11 @@ class Distributions:
     closed: NDArray[np.bool_]  # [W], whether the window's last token is an eos after the text
     input_ids: NDArray[np.int32]  # [tokens]
     ends: NDArray[np.int32]  # [tokens]
-    ids: NDArray[Any]  # [R, K], uint16 for a vocabulary of at most 65,536, else int32
+    ids: NDArray[np.int32]  # [R, K]
     logprobs: NDArray[np.float16]  # [R, K]
     leftover: NDArray[np.float16]  # [R]
     gold_logprob: NDArray[np.float32]  # [R]
+    exact: NDArray[np.bool_]  # [W], whether the tokens' own bytes are the window's text
 
     @classmethod
     def create(
@@ -102,11 +104,13 @@ class Distributions:
     ) -> Self:
         """Room for all rows, tokens filled in, distributions still zero (fill them with `put`).
 
+        Raises FusionError for k outside 1..256 or above the vocabulary's size (the width of the model's
+        logits), and for a window with a token beyond it.
         With a folder the arrays are its files, mapped for writing; otherwise they are in memory.
         """
+        _check_sizes(encodings, k, vocabulary_size)
         lengths = np.array([len(e.input_ids) for e in encodings], np.int64)
         rows = int(np.maximum(lengths - 1, 0).sum())
-        id_type = np.uint16 if vocabulary_size <= 65_536 else np.int32
         new = _allocator(folder)
         out = cls(
             windows=new("windows", (len(lengths) + 1,), np.int64),
@@ -114,14 +118,16 @@ class Distributions:
             closed=new("closed", (len(lengths),), np.bool_),
             input_ids=new("input_ids", (int(lengths.sum()),), np.int32),
             ends=new("ends", (int(lengths.sum()),), np.int32),
-            ids=new("ids", (rows, k), id_type),
+            ids=new("ids", (rows, k), np.int32),
             logprobs=new("logprobs", (rows, k), np.float16),
             leftover=new("leftover", (rows,), np.float16),
             gold_logprob=new("gold_logprob", (rows,), np.float32),
+            exact=new("exact", (len(lengths),), np.bool_),
         )
         out.windows[1:] = np.cumsum(np.maximum(lengths - 1, 0))
         out.token_offsets[1:] = np.cumsum(lengths)
         out.closed[:] = closed
+        out.exact[:] = [e.exact for e in encodings]
         if len(encodings):
             out.input_ids[:] = np.concatenate([e.input_ids for e in encodings])
             out.ends[:] = np.concatenate([e.ends for e in encodings])
@@ -149,7 +155,24 @@ class Distributions:
     def encoding(self, window: int) -> Encoding:
         """The window as the model read it."""
         tokens = self.tokens(window)
-        return Encoding(self.input_ids[tokens], self.ends[tokens])
+        return Encoding(self.input_ids[tokens], self.ends[tokens], bool(self.exact[window]))
+
+    def part(self, start: int, stop: int) -> "Distributions":
+        """Windows `start` to `stop`, as views; their numbers, rows and tokens count from 0."""
+        rows = slice(int(self.windows[start]), int(self.windows[stop]))
+        tokens = slice(int(self.token_offsets[start]), int(self.token_offsets[stop]))
+        return Distributions(
+            windows=self.windows[start : stop + 1] - self.windows[start],
+            token_offsets=self.token_offsets[start : stop + 1] - self.token_offsets[start],
+            closed=self.closed[start:stop],
+            input_ids=self.input_ids[tokens],
+            ends=self.ends[tokens],
+            ids=self.ids[rows],
+            logprobs=self.logprobs[rows],
+            leftover=self.leftover[rows],
+            gold_logprob=self.gold_logprob[rows],
+            exact=self.exact[start:stop],
+        )
 
     def put(self, window: int, found: TopK) -> None:
         """Store a window's rows."""
@@ -176,6 +199,21 @@ class Distributions:
     def load(cls, folder: Path) -> Self:
         """Map the folder's files for reading. FusionError names a file that is missing or not an array."""
         return cls(**{field.name: _load(folder / f"{field.name}.npy") for field in fields(cls)})
+
+
+def _check_sizes(encodings: Sequence[Encoding], k: int, vocabulary_size: int) -> None:
+    if not 1 <= k <= min(MAX_K, vocabulary_size):
+        raise FusionError(
+            f"top-{k} of a vocabulary of {vocabulary_size} tokens",
+            remedy=f"use a top_k from 1 to {min(MAX_K, vocabulary_size)}",
+        )
+    for window, encoding in enumerate(encodings):
+        if int(encoding.input_ids.max(initial=0)) >= vocabulary_size:
+            raise FusionError(
+                f"window {window} has token {encoding.input_ids.max()}, beyond the model's vocabulary of "
+                f"{vocabulary_size}",
+                remedy="use the tokenizer that belongs to the model",
+            )
 
 
 def window_nll(distributions: Distributions, first_byte: NDArray[np.int64] | None = None) -> WindowScores:

@@ -1,7 +1,5 @@
 """Top-k keeps what it must; stored rows come back; sums per window count what was predicted."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -93,16 +91,14 @@ def test_k_beyond_the_vocabulary_is_an_error(k: int) -> None:
         top_k(torch.zeros(1, 5), torch.zeros(1), k)
 
 
-def filled(folder: Path | None = None, vocabulary_size: int = 300) -> Distributions:
+def filled() -> Distributions:
     """Three windows: bos + 2 tokens + eos; one lone token; 3 tokens without bos and eos."""
     encodings = [
         encoding([1, 7, 8, 2], [0, 3, 5, 5]),
         encoding([9], [4]),
         encoding([5, 6, 7], [2, 3, 7]),
     ]
-    out = Distributions.create(
-        encodings, [True, False, False], k=2, vocabulary_size=vocabulary_size, folder=folder
-    )
+    out = Distributions.create(encodings, [True, False, False], k=2, vocabulary_size=300)
     out.put(0, rows([1.0, 2.0, 50.0]))
     out.put(2, rows([0.5, 0.25]))
     return out
@@ -187,45 +183,28 @@ def test_bits_per_byte_does_not_depend_on_tokens() -> None:
     assert np.isnan(bits_per_byte(WindowScores(np.zeros(1), np.array([0]), np.array([0])))).all()
 
 
-def assert_equal(a: Distributions, b: Distributions) -> None:
-    for name in vars(a):
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+def test_a_part_is_the_windows_on_their_own() -> None:
+    whole, part = filled(), filled().part(1, 3)
+    assert part.windows.tolist() == [0, 0, 2] and part.token_offsets.tolist() == [0, 1, 4]
+    assert part.encoding(1).input_ids.tolist() == whole.encoding(2).input_ids.tolist()
+    assert part.gold.tolist() == whole.gold[3:].tolist()
+    assert [a.tolist() for a in window_nll(part)] == [a[1:].tolist() for a in window_nll(whole)]
 
 
-def test_stored_rows_come_back_mapped(tmp_path: Path) -> None:
-    filled().save(tmp_path / "a")
-    loaded = Distributions.load(tmp_path / "a")
-    assert_equal(loaded, filled())
-    assert isinstance(loaded.logprobs, np.memmap)
+@pytest.mark.parametrize("k", [0, 257])
+def test_k_is_from_1_to_256(k: int) -> None:
+    with pytest.raises(FusionError, match=f"top-{k} of a vocabulary of 1000"):
+        Distributions.create([], [], k=k, vocabulary_size=1000)
 
 
-def test_rows_can_be_written_straight_to_disk(tmp_path: Path) -> None:
-    filled(tmp_path).flush()
-    assert_equal(Distributions.load(tmp_path), filled())
+def test_tokens_beyond_the_logits_are_an_error() -> None:
+    with pytest.raises(FusionError, match="window 1 has token 9, beyond the model's vocabulary of 9"):
+        Distributions.create(
+            [encoding([1], [1]), encoding([2, 9], [1, 2])], [False, False], k=2, vocabulary_size=9
+        )
 
 
-def test_no_rows_at_all_can_be_stored(tmp_path: Path) -> None:
-    empty = Distributions.create([], [], k=2, vocabulary_size=9, folder=tmp_path)
-    empty.flush()
-    assert_equal(Distributions.load(tmp_path), empty)
-
-
-def test_ids_take_two_bytes_where_they_fit() -> None:
-    assert filled(vocabulary_size=65_536).ids.dtype == np.uint16
-    assert filled(vocabulary_size=65_537).ids.dtype == np.int32
-
-
-def test_nothing_is_padded(tmp_path: Path) -> None:
-    """5 rows of 8 + 2 + 4 bytes, 8 tokens of 8, two offsets of 32, 3 flags, 9 headers of 128."""
-    filled(tmp_path).flush()
-    assert sum(p.stat().st_size for p in tmp_path.iterdir()) == 5 * 14 + 8 * 8 + 2 * 32 + 3 + 9 * 128
-
-
-def test_missing_or_broken_file_is_named(tmp_path: Path) -> None:
-    filled().save(tmp_path)
-    (tmp_path / "ends.npy").write_bytes(b"\x93NUMPY broken")
-    with pytest.raises(FusionError, match=r"ends\.npy: not a readable array"):
-        Distributions.load(tmp_path)
-    (tmp_path / "ends.npy").unlink()
-    with pytest.raises(FusionError, match=r"ends\.npy: missing"):
-        Distributions.load(tmp_path)
+def test_windows_remember_whether_their_ends_are_exact() -> None:
+    encodings = [Encoding(np.zeros(2, np.int32), np.zeros(2, np.int32), exact) for exact in (True, False)]
+    d = Distributions.create(encodings, [False, False], k=1, vocabulary_size=9)
+    assert d.exact.tolist() == [True, False] == [d.encoding(w).exact for w in (0, 1)]
