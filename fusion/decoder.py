@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion.errors import FusionError
+from fusion.heads import Head, Projection, finished
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,33 @@ class Decoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., D] hidden states -> [..., V] logits."""
         head: nn.Module = self.model.get_output_embeddings()
-        logits: Tensor = head(hidden) * self.scale if self.scale != 1.0 else head(hidden)
-        if self.softcap is not None:
-            logits = self.softcap * torch.tanh(logits / self.softcap)
-        return logits
+        return finished(head(hidden), self.scale, self.softcap)
+
+    @property
+    def head(self) -> Head:
+        """The head for a loss: a `Projection` where the model's is no more than that, else `logits`."""
+        module = self.model.get_output_embeddings()
+        hooked = module._forward_hooks or module._forward_pre_hooks
+        if type(module) is nn.Linear and module.bias is None and not hooked:
+            return Projection(module.weight, self.scale, self.softcap)
+        return self.logits
 
 
 def split_model(model: Any) -> Decoder:
     """The model's two halves, proven equal to its own forward on a few tokens.
 
-    Raises FusionError where they differ: an architecture whose head does more than this module knows.
+    `model` may be wrapped by peft. Raises FusionError where they differ: an architecture whose head does more
+    than this module knows.
     """
-    config = model.config
-    if model.get_output_embeddings() is None:
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config = inner.config
+    if inner.get_output_embeddings() is None:
         raise FusionError(
             f"{config.model_type} has no output embeddings",
             remedy="use a causal language model as source or target",
         )
     decoder = Decoder(
-        model,
+        inner,
         softcap=getattr(config, "final_logit_softcapping", None),
         scale=float(getattr(config, "logit_scale", None) or 1.0),
     )
@@ -66,9 +75,14 @@ def _check(decoder: Decoder) -> None:
     mask = torch.ones_like(ids)
     whole = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
     halves = decoder.logits(decoder.hidden(ids, mask)).float()
+    fast = decoder.head(decoder.hidden(ids, mask)).float()
     model.train(was_training)
-    if whole.shape != halves.shape or not torch.allclose(whole, halves, rtol=1e-2, atol=1e-2, equal_nan=True):
+    if whole.shape != halves.shape or not (_close(whole, halves) and _close(whole, fast)):
         raise FusionError(
             f"the head of {model.config.model_type} is not a plain projection of the last hidden state",
             remedy="add what it does (scale, softcap, ...) to fusion/decoder.py, or use another model",
         )
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-2, atol=1e-2, equal_nan=True)

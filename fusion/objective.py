@@ -7,24 +7,25 @@ L = lambda * L_CLM + (1 - lambda) * L_fusion (Wan et al. 2024, "Knowledge Fusion
 eq. 5). Row t of the hidden states is compared with what comes after token t: with label input_ids[t + 1], and
 with the teacher's row t. Labels must be shifted already.
 
-Positions are taken in chunks and logits recomputed in the backward pass, so that [N, V] is never held.
+Positions are taken in chunks and gradients formed with the loss (fusion.chunked), so that [N, V] is never
+held and the head runs once per position.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+
+from fusion.chunked import Rows, Weights, chunked_sums, label_rows
+from fusion.errors import FusionError
+from fusion.heads import Head
 
 IGNORED = -100
-_REMOVED = -1e30  # a logit that vanishes in every sum, yet leaves gradients finite where nothing else remains
 
 Loss = Literal["ce", "kl"]
 Leftover = Literal["residual", "renormalise"]
-WithoutTeacher = Literal["gold", "mask"]
-Head = Callable[[Tensor], Tensor]
+WithoutTeacher = Literal["gold", "mask", "current"]
 
 
 class SparseTeacher(NamedTuple):
@@ -40,7 +41,10 @@ class SparseTeacher(NamedTuple):
 
 
 class FusionLoss(NamedTuple):
-    """`total` to be minimised, and its two parts (without their weights); scalars, float32, nats."""
+    """`total` to be minimised, and its two parts (without their weights); scalars, float32, nats.
+
+    With a teacher, gradients flow through `total` alone.
+    """
 
     total: Tensor
     causal_lm: Tensor
@@ -49,11 +53,12 @@ class FusionLoss(NamedTuple):
 
 @dataclass(frozen=True)
 class _Rule:
-    """How a row's loss is worked out."""
+    """How a row's target is made."""
 
     temperature: float
     loss: Loss
     leftover: Leftover
+    without_teacher: WithoutTeacher
 
 
 def fusion_loss(
@@ -67,11 +72,15 @@ def fusion_loss(
     loss: Loss = "ce",
     leftover: Leftover = "residual",
     without_teacher: WithoutTeacher = "gold",
-    chunk: int = 1024,
+    current: Tensor | None = None,
+    chunk: int | None = None,
     denominator: Tensor | float | None = None,
     fusion_denominator: Tensor | float | None = None,
 ) -> FusionLoss:
     """Loss of hidden states [N, D], of which `head` makes logits [n, V] for n rows at a time.
+
+    Its gradient may be taken once, for the hidden states and all leaf tensors that the head reads; they are
+    formed here, so a step costs the memory of one chunk of logits. Under torch.no_grad only the loss is.
 
     labels [N]: the next token, IGNORED where there is none; such rows count in neither part.
     teacher: None for plain causal language modelling, through the same code (total is then causal_lm).
@@ -82,43 +91,92 @@ def fusion_loss(
     leftover: "residual" keeps the mass outside the teacher's list as one entry, compared with the student's
         mass outside that list; "renormalise" scales the list to one (the paper's).
     without_teacher: positions without one learn the label ("gold", the paper's) or nothing ("mask").
+        "current" is for comparison alone: they learn the token just read, and the fusion part is a mean over
+        all tokens with or without a label, as in the authors' released code. That is off by one (the logits
+        there speak of the next token) and teaches a model to repeat its input.
+    current [N]: for "current", the token just read, IGNORED at padding.
+    chunk: positions whose logits are held at a time; by default as `default_chunk` says.
     denominator: divides both sums instead of the number of labels, for accumulation over several batches.
-    fusion_denominator: likewise for the fusion part under "mask", where the default is the number of rows
-        with a teacher, scaled as `denominator` is to the number of labels.
+    fusion_denominator: likewise for the fusion part unless under "gold"; the default is the number of rows
+        that count in it (`fusion_rows`), scaled as `denominator` is to the number of labels.
     """
     valid = labels != IGNORED
-    rule = _Rule(temperature, loss, leftover)
-    targets = None if teacher is None else _targets(teacher, labels, rule, without_teacher)
-    sums = _chunked_sums(hidden, head, labels, targets, rule, chunk)
     count = valid.sum().clamp(min=1)
     divisor = count if denominator is None else denominator
-    causal_lm = sums[0] / divisor
-    if targets is None:
-        return FusionLoss(causal_lm, causal_lm, torch.zeros_like(causal_lm))
-    if without_teacher == "mask":
-        rows = targets.kept.sum().clamp(min=1)
-        divisor = rows * divisor / count if fusion_denominator is None else fusion_denominator
-    fusion = sums[1] / divisor
-    return FusionLoss(lm_loss_weight * causal_lm + (1.0 - lm_loss_weight) * fusion, causal_lm, fusion)
+    if teacher is None:
+        weights, rows = Weights(1.0 / divisor, 0.0), label_rows(labels.clamp(min=0), valid)
+        fusion_divisor, temperature = divisor, 1.0
+    else:
+        rows = _rows(teacher, labels, current, _Rule(temperature, loss, leftover, without_teacher))
+        fusion_divisor = divisor
+        if without_teacher != "gold":
+            own = rows.taught.sum().clamp(min=1) * (divisor / count)
+            fusion_divisor = own if fusion_denominator is None else fusion_denominator
+        weights = Weights(lm_loss_weight / divisor, (1.0 - lm_loss_weight) / fusion_divisor)
+    counted = rows.labelled | rows.taught
+    if not counted.all():  # padding costs nothing
+        hidden, rows = hidden[counted], rows.part(counted)
+    size = default_chunk(hidden.shape[-1]) if chunk is None else chunk
+    total, causal_lm, fusion = chunked_sums(hidden, head, rows, weights, temperature, size)
+    if teacher is None:
+        return FusionLoss(total, total, torch.zeros_like(total))
+    return FusionLoss(total, causal_lm / divisor, fusion / fusion_divisor)
 
 
-def _targets(
-    teacher: SparseTeacher, labels: Tensor, rule: _Rule, without_teacher: WithoutTeacher
-) -> SparseTeacher:
-    """What each position is to learn: the teacher's row under the rule, or its own label."""
-    probabilities, leftover = _prepared(teacher, rule)
+def default_chunk(width: int) -> int:
+    """Positions whose logits are held at a time, for hidden states of `width` D.
+
+    D / 2 rows of logits are half the size of the head's weight, [V, D]. Far fewer would save little beside
+    that weight's gradient, and would read and write this gradient too often for the work done on it.
+    """
+    return max(width // 2, 64)
+
+
+def fusion_rows(
+    labels: Tensor, teacher: SparseTeacher, current: Tensor | None, without_teacher: WithoutTeacher
+) -> Tensor:
+    """Whether each position [N] counts in the fusion part."""
+    if without_teacher == "current":
+        if current is None:
+            raise FusionError(
+                'without_teacher "current" needs the token just read at each position',
+                remedy="pass current=input_ids, with -100 at padding",
+            )
+        return current != IGNORED
     valid = labels != IGNORED
-    taught = teacher.kept & valid & (teacher.probabilities.sum(-1) > 0)
-    gold_ids = torch.full_like(teacher.ids, -1)
-    gold_ids[:, 0] = labels.clamp(min=0)
-    gold = torch.zeros_like(probabilities)
-    gold[:, 0] = 1.0
-    return SparseTeacher(
-        torch.where(taught[:, None], teacher.ids, gold_ids),
-        torch.where(taught[:, None], probabilities, gold),
-        torch.where(taught, leftover, 0.0),
-        valid if without_teacher == "gold" else taught,
-    )
+    return valid if without_teacher == "gold" else valid & _speaks(teacher)
+
+
+def _speaks(teacher: SparseTeacher) -> Tensor:
+    """Whether a row has a teacher that lists anything."""
+    return teacher.kept & (teacher.probabilities.sum(-1) > 0)
+
+
+def _rows(teacher: SparseTeacher, labels: Tensor, current: Tensor | None, rule: _Rule) -> Rows:
+    """What each position is to learn: the teacher's row under the rule, or one token."""
+    counted = fusion_rows(labels, teacher, current, rule.without_teacher)
+    taught = counted & _speaks(teacher)
+    tokens = current if current is not None and rule.without_teacher == "current" else labels
+    probabilities, leftover = _prepared(teacher, rule)
+    probabilities = torch.where(taught[:, None], probabilities, _alone(1.0, probabilities, 0.0))
+    leftover = torch.where(taught, leftover, 0.0)
+    ids = torch.where(taught[:, None], teacher.ids, _alone(tokens.clamp(min=0), teacher.ids, -1))
+    listed = ids >= 0
+    any_listed = ids.gather(-1, listed.int().argmax(-1, keepdim=True)).clamp(min=0)
+    constant = torch.zeros_like(leftover)
+    if rule.loss == "kl":
+        constant = torch.xlogy(probabilities, probabilities).sum(-1) + torch.xlogy(leftover, leftover)
+    return Rows(
+        labels.clamp(min=0), labels != IGNORED, torch.where(listed, ids, any_listed), listed,
+        probabilities, leftover, constant, counted,
+    )  # fmt: skip
+
+
+def _alone(first: Tensor | float, like: Tensor, others: float) -> Tensor:
+    """`first` in the first column and `others` elsewhere; the shape and dtype of `like` [N, K]."""
+    row = torch.full_like(like, others)
+    row[:, 0] = first
+    return row
 
 
 def _prepared(teacher: SparseTeacher, rule: _Rule) -> tuple[Tensor, Tensor]:
@@ -132,52 +190,3 @@ def _prepared(teacher: SparseTeacher, rule: _Rule) -> tuple[Tensor, Tensor]:
         leftover = leftover.pow(1.0 / rule.temperature)
     total = (probabilities.sum(-1) + leftover).clamp(min=1e-30)
     return probabilities / total[:, None], leftover / total
-
-
-def _chunked_sums(
-    hidden: Tensor, head: Head, labels: Tensor, targets: SparseTeacher | None, rule: _Rule, chunk: int
-) -> Tensor:
-    """Sums [2] of the causal LM and the fusion loss over all positions."""
-
-    def sums(hidden: Tensor, labels: Tensor, *target: Tensor) -> Tensor:
-        logits = head(hidden).float()
-        causal_lm = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
-        if not target:
-            return torch.stack([causal_lm, torch.zeros_like(causal_lm)])
-        return torch.stack([causal_lm, _fusion_sum(logits, SparseTeacher(*target), rule)])
-
-    total = hidden.new_zeros(2, dtype=torch.float32)
-    for start in range(0, len(labels), chunk):
-        part = slice(start, start + chunk)
-        arguments = (hidden[part], labels[part], *(() if targets is None else (t[part] for t in targets)))
-        if torch.is_grad_enabled():
-            total = total + checkpoint(sums, *arguments, use_reentrant=False, preserve_rng_state=False)
-        else:
-            total = total + sums(*arguments)
-    return total
-
-
-def _fusion_sum(logits: Tensor, target: SparseTeacher, rule: _Rule) -> Tensor:
-    """Sum over kept rows of the (cross-entropy or KL) loss of logits [n, V] against sparse targets."""
-    scaled = logits / rule.temperature
-    normaliser = scaled.logsumexp(-1)
-    log_q = scaled.gather(-1, target.ids.clamp(min=0)) - normaliser[:, None]
-    rows = -(target.probabilities * log_q).sum(-1)
-    if rule.leftover == "residual":
-        rows = rows - target.leftover * _log_rest(scaled, target.ids, normaliser)
-    if rule.loss == "kl":
-        rows = rows + torch.xlogy(target.probabilities, target.probabilities).sum(-1)
-        rows = rows + torch.xlogy(target.leftover, target.leftover)
-    return torch.where(target.kept, rows, 0.0).sum()
-
-
-def _log_rest(scaled: Tensor, ids: Tensor, normaliser: Tensor) -> Tensor:
-    """Log of the probability [n] outside the listed ids, summed over the rest itself rather than as 1 - sum.
-
-    0 where nothing is outside the list: such a bucket can be neither filled nor emptied.
-    """
-    vocabulary = scaled.shape[-1]
-    spare = scaled.new_full((len(scaled), 1), _REMOVED)  # takes the place of entries that are none
-    rest = torch.cat([scaled, spare], -1).scatter(-1, ids.where(ids >= 0, vocabulary), _REMOVED).logsumexp(-1)
-    empty = rest < 0.5 * _REMOVED
-    return torch.where(empty, 0.0, rest - normaliser)

@@ -1,0 +1,56 @@
+"""The last step of a language model, hidden states to logits, and what of it learns.
+
+D   width of the hidden states       V   vocabulary
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Head = Callable[[Tensor], Tensor]
+"""Hidden states [..., D] -> logits [..., V], each row for itself."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The usual head: hidden @ weight.T, scaled (Cohere), soft-capped (Gemma-2) or as it is.
+
+    Any callable will do as a head; the gradients of this one are worked out in place.
+    """
+
+    weight: Tensor  # [V, D]
+    scale: float = 1.0
+    softcap: float | None = None
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        return finished(torch.nn.functional.linear(hidden, self.weight), self.scale, self.softcap)
+
+
+def finished(logits: Tensor, scale: float, softcap: float | None) -> Tensor:
+    """Projected hidden states -> logits: softcap * tanh(scale * logits / softcap)."""
+    if scale != 1.0:
+        logits = logits * scale
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+def learned_by(head: Head, hidden: Tensor) -> tuple[Tensor, ...]:
+    """The leaf tensors that `head` reads and that need gradients: weight, bias, adapters.
+
+    Found by walking the graph of an empty call, so that any callable can be a head.
+    """
+    if isinstance(head, Projection):
+        return (head.weight,) if head.weight.requires_grad else ()
+    with torch.enable_grad():
+        start = head(hidden[:0].detach()).grad_fn
+    seen, waiting, leaves = {start}, [start] if start is not None else [], []
+    while waiting:
+        node = waiting.pop()
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                waiting.append(following)
+    return tuple(leaves)
