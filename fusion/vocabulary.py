@@ -6,21 +6,20 @@ Special tokens are matched by role (bos, eos, pad, unk), then by spelling among 
 text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz import process
-from rapidfuzz.distance import Levenshtein
+from transformers import PreTrainedTokenizerFast
 
 from fusion.errors import FusionError
+from fusion.nearest import nearest
+from fusion.ragged import of_bytes
 from fusion.tokens import TokenTable
 
 _ROLES_BY_WEIGHT = ("unk", "pad", "bos", "eos")  # a token with several roles is mapped by the last of them
-_CHUNK = 256  # queries of one distance matrix, which bounds its memory
-_NONE = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,113 @@ def map_minimum_edit(source: TokenTable, target: TokenTable, *, threshold: float
         )
     exact = map_exact(source, target)
     target_ids, distance = exact.target_ids.copy(), exact.distance.copy()
-    wanted = [i for i in np.flatnonzero(target_ids < 0).tolist() if source.is_text(i)]
-    found = _nearest_by_length([source.pieces[i] for i in wanted], _first_by_piece(target), threshold)
-    target_ids[wanted], distance[wanted] = found
+    wanted = _unmatched(exact, source)
+    first = _first_by_piece(target)
+    queries = of_bytes([source.pieces[i] for i in wanted])
+    place, edits = nearest(queries, of_bytes(list(first)), threshold=threshold)
+    target_ids[wanted] = np.append(np.array(list(first.values()), np.int32), np.int32(-1))[place]
+    distance[wanted] = edits
     return VocabularyMap(target_ids, distance)
+
+
+def map_prefix(source: TokenTable, target: TokenTable, tokenizer: PreTrainedTokenizerFast) -> VocabularyMap:
+    """Exact matches, and for other text tokens the target token that begins to write their bytes.
+
+    A source's probability for a token says that the text goes on with these bytes; the target, writing them,
+    begins with that token. It is the first with which `tokenizer`, the target's own, writes the bytes, where
+    they are text that its tokens reproduce; else the target token that is their longest beginning. `distance`
+    is the number of bytes that the token leaves to those after it.
+    """
+    exact = map_exact(source, target)
+    target_ids, distance = exact.target_ids.copy(), exact.distance.copy()
+    wanted = _unmatched(exact, source)
+    found = _first_tokens([source.pieces[i] for i in wanted], target, tokenizer)
+    longest = _Beginnings(_first_by_piece(target))
+    for token, begun in zip(wanted, found, strict=True):
+        target_ids[token] = longest.of(source.pieces[token]) if begun < 0 else begun
+    lengths = np.array([len(piece) for piece in (*target.pieces, b"")])
+    left = np.array([len(source.pieces[i]) for i in wanted], np.int64) - lengths[target_ids[wanted]]
+    distance[wanted] = np.where(target_ids[wanted] >= 0, left, -1)
+    return VocabularyMap(target_ids, distance)
+
+
+def _first_tokens(
+    pieces: Sequence[bytes], target: TokenTable, tokenizer: PreTrainedTokenizerFast
+) -> list[int]:
+    """First token of each piece as the tokenizer writes it after other text, -1 where it does not.
+
+    Many tokenizers put a space before a text that is read on its own. A piece that begins with a space is
+    then read without it, and one that does not is read after the end of a line.
+    """
+    texts = [_decoded(piece) for piece in pieces]
+    plain = [(b"", text) for text in texts]
+    after_space = [(b"", text[1:] if text.startswith(" ") else "") for text in texts]
+    after_line = [(b"\n", "\n" + text if text else "") for text in texts]
+    attempts = [after_space, after_line, plain] if _puts_space(tokenizer, target) else [plain, after_line]
+    out = [-1] * len(pieces)
+    for attempt in attempts:
+        open_ = [i for i, found in enumerate(out) if found < 0 and attempt[i][1]]
+        read = _read([attempt[i][1] for i in open_], tokenizer)
+        for i, ids in zip(open_, read, strict=True):
+            out[i] = _begins(ids, pieces[i], attempt[i][0], target)
+    return out
+
+
+def _begins(ids: Sequence[int], piece: bytes, context: bytes, table: TokenTable) -> int:
+    """The token of `ids` with which `piece` begins: they write `context` and then it, or the result is -1."""
+    if any(i >= len(table.pieces) or not table.is_text(i) for i in ids):
+        return -1
+    written = b"".join([table.pieces[i] for i in ids])
+    before = len(written) - len(piece)
+    if not written.endswith(piece) or written[:before] not in (context, b" " + context):
+        return -1
+    for i in ids:
+        if before <= 0:
+            return i if before == 0 else -1
+        before -= len(table.pieces[i])
+    return -1
+
+
+def _puts_space(tokenizer: PreTrainedTokenizerFast, table: TokenTable) -> bool:
+    """Whether the tokenizer puts a space before a text read on its own."""
+    return any(
+        0 <= i < len(table.pieces) and table.pieces[i][:1] == b" " for i in _read(["a"], tokenizer)[0][:1]
+    )
+
+
+def _read(texts: list[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    if not texts:
+        return []
+    found = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
+    ids: list[list[int]] = found["input_ids"]
+    return ids
+
+
+def _decoded(piece: bytes) -> str:
+    """The text that the bytes are, or "" where they are none."""
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+class _Beginnings:
+    """Which token is the longest beginning of a text."""
+
+    def __init__(self, first: Mapping[bytes, int]) -> None:
+        self._first = first
+        self._longest = max(map(len, first), default=0)
+
+    def of(self, piece: bytes) -> int:
+        for stop in range(min(len(piece), self._longest), 0, -1):
+            if (token := self._first.get(piece[:stop])) is not None:
+                return token
+        return -1
+
+
+def _unmatched(found: VocabularyMap, source: TokenTable) -> list[int]:
+    """Text tokens without a counterpart, ascending."""
+    return [i for i in np.flatnonzero(found.target_ids < 0).tolist() if source.is_text(i)]
 
 
 def _first_by_piece(table: TokenTable) -> dict[bytes, int]:
@@ -84,56 +186,3 @@ def _special_pairs(source: TokenTable, target: TokenTable) -> dict[int, int]:
     pairs = {i: spelled[source.pieces[i]] for i in source.special if source.pieces[i] in spelled}
     shared = [role for role in _ROLES_BY_WEIGHT if role in source.roles and role in target.roles]
     return pairs | {source.roles[role]: target.roles[role] for role in shared}
-
-
-def _nearest_by_length(
-    queries: Sequence[bytes], first: dict[bytes, int], threshold: float
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Nearest piece of each query: ids and distances, -1 for none within the threshold.
-
-    Lengths that differ by more than the threshold allows are never compared.
-    """
-    best = np.full(len(queries), _NONE, np.int64)
-    target_buckets = _by_length(list(first))
-    token_of = np.array(list(first.values()), np.int64)
-    pieces = [_characters(piece) for piece in first]
-    texts = [_characters(query) for query in queries]
-    for length, members in _by_length(queries).items():
-        for other, candidates in target_buckets.items():
-            cutoff = int(threshold * max(length, other) + 1e-9)
-            if cutoff and abs(length - other) <= cutoff:
-                found = _best([texts[i] for i in members], [pieces[i] for i in candidates], cutoff)
-                rank = np.where(found[0] <= cutoff, found[0] << 32 | token_of[candidates][found[1]], _NONE)
-                best[members] = np.minimum(best[members], rank)
-    hit = best < _NONE
-    ids = np.where(hit, best & 0xFFFFFFFF, -1).astype(np.int32)
-    return ids, np.where(hit, best >> 32, -1).astype(np.int32)
-
-
-def _best(
-    queries: Sequence[str], candidates: Sequence[str], cutoff: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Least distance of each query (above `cutoff` for none), and the first candidate that has it."""
-    distance = np.empty(len(queries), np.int64)
-    place = np.empty(len(queries), np.int64)
-    for start in range(0, len(queries), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        matrix = process.cdist(
-            queries[part], candidates, scorer=Levenshtein.distance, score_cutoff=cutoff, dtype=np.uint16
-        )
-        place[part] = matrix.argmin(1)
-        distance[part] = matrix.min(1)
-    return distance, place
-
-
-def _by_length(pieces: Sequence[bytes]) -> dict[int, list[int]]:
-    """Positions of the pieces of each length, ascending."""
-    buckets: dict[int, list[int]] = {}
-    for position, piece in enumerate(pieces):
-        buckets.setdefault(len(piece), []).append(position)
-    return buckets
-
-
-def _characters(piece: bytes) -> str:
-    """One character per byte: what rapidfuzz compares fastest."""
-    return piece.decode("latin-1")

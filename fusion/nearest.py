@@ -1,0 +1,342 @@
+"""Levenshtein distances of sequences of integers, and the nearest of many sequences, exactly.
+
+    Q, C   number of queries and of candidates         m, n   length of a query and of a candidate
+    A      size of the candidates' alphabet            VP, VN, HP, HN   bits of Myers' recurrence
+
+A distance is worked out a column at a time in the bits of one word (Myers 1999, in the form of Hyyrö 2003,
+figure 3), beyond 64 symbols in a table. The search visits candidates by length, from the query's own
+outwards, and stops where the difference in length alone exceeds the best; symbols that one of the two lacks
+bound the distance from below and spare most of the rest; queries go in lexical order, so that the last one's
+nearest is a good start. Symbols outside the candidates' alphabet are all alike (none can match), so that many
+queries become one.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from fusion.ragged import Ragged, first_places, keys, picked, recode
+
+_WORD = 64  # symbols of a query that fit one word
+_OWN, _TWICE = 80, 40  # of 128 bits: one for each frequent symbol, one for a second of the most frequent ...
+_SHARED = 128 - _OWN - _TWICE  # ... and some that the others share
+_FAR = 1 << 40
+_ONE, _ZERO = np.uint64(1), np.uint64(0)
+_M1, _M2, _M4 = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
+_BYTES = np.uint64(0x0101010101010101)
+
+
+class _Candidates(NamedTuple):
+    """Candidates by ascending length, then place; `low` and `high` are the symbols they have, as bits."""
+
+    symbols: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    low: NDArray[np.uint64]
+    high: NDArray[np.uint64]
+    places: NDArray[np.int64]  # as the caller counts them
+    starts: NDArray[np.int64]  # [longest + 2]: where the candidates of each length begin
+
+
+def nearest(
+    queries: Ragged, candidates: Ragged, *, threshold: float | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Place of each query's nearest candidate and its distance, int32 [Q]; -1 and -1 for none.
+
+    Candidates with distance / longer length > `threshold` are left out first, if there is one; then the least
+    distance decides, then the lowest place.
+    """
+    place, distance = np.full(len(queries.lengths), -1, np.int32), np.full(len(queries.lengths), -1, np.int32)
+    coded, others = recode(queries, candidates)
+    same = first_places(others)
+    key_of = keys(coded)
+    patterns: dict[bytes, int] = {}
+    for query, key in enumerate(key_of):
+        if key in same:
+            place[query], distance[query] = same[key], 0
+        else:
+            patterns.setdefault(key, query)
+    if not patterns or not len(candidates.lengths):
+        return place, distance
+    ordered = sorted(patterns)
+    found = _search(picked(coded, np.array([patterns[key] for key in ordered])), _arranged(others), threshold)
+    rank = {key: i for i, key in enumerate(ordered)}
+    index = np.array([rank.get(key, -1) for key in key_of])
+    place[index >= 0], distance[index >= 0] = (part[index[index >= 0]] for part in found)
+    return place, distance
+
+
+def distances(queries: Ragged, candidates: Ragged) -> NDArray[np.int32]:
+    """Levenshtein distance of every pair, int32 [Q, C]."""
+    coded, others = recode(queries, candidates)
+    out = np.empty((len(queries.lengths), len(candidates.lengths)), np.int32)
+    _all_pairs(coded.symbols, coded.offsets, others.symbols, others.offsets, out)
+    return out
+
+
+# --- preparation
+
+
+def _arranged(sequences: Ragged) -> _Candidates:
+    lengths = sequences.lengths
+    order = np.argsort(lengths, kind="stable").astype(np.int64)
+    starts = np.searchsorted(lengths[order], np.arange(lengths.max() + 2)).astype(np.int64)
+    ordered = picked(sequences, order)
+    low, high, _ = _presence(ordered.symbols, ordered.offsets)
+    return _Candidates(ordered.symbols, ordered.offsets, low, high, order, starts)
+
+
+def _search(
+    patterns: Ragged, candidates: _Candidates, threshold: float | None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    place, distance = np.full((2, len(patterns.lengths)), -1, np.int32)
+    share = np.inf if threshold is None else threshold
+    _search_all(
+        patterns.symbols,
+        patterns.offsets,
+        *_presence(patterns.symbols, patterns.offsets),
+        candidates,
+        share,
+        place,
+        distance,
+    )
+    return place, distance
+
+
+# --- compiled
+
+
+def _count_bits(word: np.uint64) -> np.int64:
+    word = word - ((word >> _ONE) & _M1)
+    word = (word & _M2) + ((word >> np.uint64(2)) & _M2)
+    word = (word + (word >> np.uint64(4))) & _M4
+    return np.int64((word * _BYTES) >> np.uint64(56))
+
+
+_popcount: Any = njit(cache=True, inline="always")(_count_bits)
+
+
+def _presence_of(
+    symbols: NDArray[np.int32], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
+    """Which symbols each sequence has, as 128 bits, and how many of its symbols are strangers.
+
+    A bit that one sequence has and another lacks takes an edit of its own: no symbol sets two bits at once.
+    """
+    count = len(offsets) - 1
+    low, high, strangers = np.zeros(count, np.uint64), np.zeros(count, np.uint64), np.zeros(count, np.int64)
+    for i in range(count):
+        for symbol in symbols[offsets[i] : offsets[i + 1]]:
+            if symbol < 0:
+                strangers[i] += 1
+                continue
+            bit = symbol if symbol < _OWN else _OWN + _TWICE + symbol % _SHARED
+            if symbol < _TWICE and (low[i] >> np.uint64(symbol)) & _ONE:
+                bit = _OWN + symbol
+            if bit < 64:
+                low[i] |= _ONE << np.uint64(bit)
+            else:
+                high[i] |= _ONE << np.uint64(bit - 64)
+    return low, high, strangers
+
+
+_presence: Any = njit(cache=True)(_presence_of)
+
+
+def _alphabet_size(symbols: NDArray[np.int32]) -> int:
+    return symbols.max() + 1 if len(symbols) else 1
+
+
+_alphabet: Any = njit(cache=True)(_alphabet_size)
+
+
+def _write_marks(pattern: NDArray[np.int32], marks: NDArray[np.uint64]) -> None:
+    """Per symbol of the alphabet, the pattern's positions that hold it; bit k is position k."""
+    for k in range(min(len(pattern), _WORD)):
+        if pattern[k] >= 0:
+            marks[pattern[k]] |= _ONE << np.uint64(k)
+
+
+def _clear_marks(pattern: NDArray[np.int32], marks: NDArray[np.uint64]) -> None:
+    for symbol in pattern:
+        if symbol >= 0:
+            marks[symbol] = _ZERO
+
+
+_mark: Any = njit(cache=True)(_write_marks)
+_unmark: Any = njit(cache=True)(_clear_marks)
+
+
+def _myers_distance(marks: NDArray[np.uint64], m: int, text: NDArray[np.int32], cut: int) -> int:
+    """Distance of a pattern of 1 to 64 symbols; any number above `cut` if the distance is."""
+    VP, VN = ~_ZERO, _ZERO
+    last = _ONE << np.uint64(m - 1)
+    score, left = m, len(text)
+    for symbol in text:
+        left -= 1
+        equal = marks[symbol]
+        D0 = (((equal & VP) + VP) ^ VP) | equal | VN
+        HP, HN = VN | ~(D0 | VP), VP & D0
+        if HP & last:
+            score += 1
+        elif HN & last:
+            score -= 1
+        if score - left > cut:
+            return score - left
+        HP = (HP << _ONE) | _ONE
+        VP, VN = (HN << _ONE) | ~(D0 | HP), HP & D0
+    return score
+
+
+_myers: Any = njit(cache=True)(_myers_distance)
+
+
+def _table_distance(pattern: NDArray[np.int32], text: NDArray[np.int32], cut: int) -> int:
+    """Distance by the textbook's table, two rows at a time; any number above `cut` if the distance is."""
+    n = len(text)
+    before, row = np.arange(n + 1), np.empty(n + 1, np.int64)
+    for i in range(len(pattern)):
+        row[0] = least = i + 1
+        for j in range(n):
+            swapped = before[j] + (0 if pattern[i] == text[j] else 1)
+            row[j + 1] = min(swapped, before[j + 1] + 1, row[j] + 1)
+            least = min(least, row[j + 1])
+        if least > cut:
+            return least
+        before, row = row, before
+    return int(before[n])
+
+
+_table: Any = njit(cache=True)(_table_distance)
+
+
+def _pair_distance(
+    pattern: NDArray[np.int32], marks: NDArray[np.uint64], text: NDArray[np.int32], cut: int
+) -> int:
+    if len(pattern) == 0:
+        return len(text)
+    short = len(pattern) <= _WORD
+    found: int = _myers(marks, len(pattern), text, cut) if short else _table(pattern, text, cut)
+    return found
+
+
+_pair: Any = njit(cache=True)(_pair_distance)
+
+
+def _most_edits(share: float, longer: int) -> int:
+    """Edits that the threshold allows to a pair whose longer sequence has `longer` symbols."""
+    return _FAR if share == np.inf else int(share * longer + 1e-9)
+
+
+_allowed: Any = njit(cache=True, inline="always")(_most_edits)
+
+
+def _scan_length(
+    pattern: NDArray[np.int32],
+    marks: NDArray[np.uint64],
+    presence: tuple[np.uint64, np.uint64, np.int64],
+    candidates: _Candidates,
+    length: int,
+    limit: int,
+    best: int,
+    at: int,
+) -> tuple[int, int]:
+    """The better of candidate `at` (or -1), `best` away, and those of one length within `limit` edits."""
+    low, high, strangers = presence
+    gap = abs(length - len(pattern))
+    where = candidates.places[at] if at >= 0 else _FAR
+    for i in range(candidates.starts[length], candidates.starts[length + 1]):
+        place = candidates.places[i]
+        cut = min(best if place < where else best - 1, limit)
+        if gap > cut:  # places ascend, so the rest fare no better
+            break
+        if _popcount(low & ~candidates.low[i]) + _popcount(high & ~candidates.high[i]) + strangers > cut:
+            continue
+        if _popcount(candidates.low[i] & ~low) + _popcount(candidates.high[i] & ~high) > cut:
+            continue
+        text = candidates.symbols[candidates.offsets[i] : candidates.offsets[i + 1]]
+        distance = _pair(pattern, marks, text, cut)
+        if distance <= cut:
+            best, at, where = distance, i, place
+    return best, at
+
+
+_scan: Any = njit(cache=True)(_scan_length)
+
+
+def _search_one(
+    pattern: NDArray[np.int32],
+    marks: NDArray[np.uint64],
+    presence: tuple[np.uint64, np.uint64, np.int64],
+    candidates: _Candidates,
+    share: float,
+    start: int,
+) -> tuple[int, int]:
+    """Least distance and the candidate that has it, -1 for none; `start`, or -1, is tried first."""
+    m, longest = len(pattern), len(candidates.starts) - 2
+    best, at = _FAR, -1
+    if start >= 0:
+        text = candidates.symbols[candidates.offsets[start] : candidates.offsets[start + 1]]
+        distance = _pair(pattern, marks, text, _FAR)
+        if distance <= _allowed(share, max(m, len(text))):
+            best, at = distance, start
+    for gap in range(max(longest, m) + 1):
+        if gap > best:
+            break
+        for length in (m - gap, m + gap):
+            if 0 <= length <= longest:
+                limit = _allowed(share, max(m, length))
+                best, at = _scan(pattern, marks, presence, candidates, length, limit, best, at)
+    return best, at
+
+
+_one: Any = njit(cache=True)(_search_one)
+
+
+def _search_patterns(
+    symbols: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    low: NDArray[np.uint64],
+    high: NDArray[np.uint64],
+    strangers: NDArray[np.int64],
+    candidates: _Candidates,
+    share: float,
+    place: NDArray[np.int32],
+    distance: NDArray[np.int32],
+) -> None:
+    """Nearest candidate of every pattern, into `place` and `distance`."""
+    marks = np.zeros(_alphabet(candidates.symbols), np.uint64)
+    at = -1
+    for q in range(len(offsets) - 1):
+        pattern = symbols[offsets[q] : offsets[q + 1]]
+        _mark(pattern, marks)
+        best, found = _one(pattern, marks, (low[q], high[q], strangers[q]), candidates, share, at)
+        _unmark(pattern, marks)
+        if found >= 0:
+            at = found
+            place[q], distance[q] = candidates.places[at], best
+
+
+_search_all: Any = njit(cache=True, nogil=True)(_search_patterns)
+
+
+def _fill_pairs(
+    symbols: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    other_symbols: NDArray[np.int32],
+    other_offsets: NDArray[np.int64],
+    out: NDArray[np.int32],
+) -> None:
+    """Distance of every pair, into `out` [Q, C]."""
+    marks = np.zeros(_alphabet(other_symbols), np.uint64)
+    for q in range(len(offsets) - 1):
+        pattern = symbols[offsets[q] : offsets[q + 1]]
+        _mark(pattern, marks)
+        for c in range(len(other_offsets) - 1):
+            text = other_symbols[other_offsets[c] : other_offsets[c + 1]]
+            out[q, c] = _pair(pattern, marks, text, _FAR)
+        _unmark(pattern, marks)
+
+
+_all_pairs: Any = njit(cache=True, nogil=True)(_fill_pairs)

@@ -1,0 +1,92 @@
+"""Vocabularies as their tokenizers spell them: what the authors' released code compares.
+
+    V_s, V_t   source and target vocabulary
+
+Spellings differ where the text is the same (a newline is `\\u010a` to one tokenizer and `<0x0A>` to another),
+so `fusion.vocabulary` compares bytes instead; these maps are for whoever must compare with published figures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from fusion.nearest import nearest
+from fusion.ragged import of_text
+from fusion.vocabulary import VocabularyMap
+
+
+@dataclass(frozen=True)
+class Spellings:
+    """Tokens in id order as the tokenizer writes them, "" for an id that it does not know.
+
+    `marker` is what stands for a space inside them; "" where the tokenizer drops spaces.
+    """
+
+    pieces: tuple[str, ...]
+    marker: str
+
+    def like(self, other: "Spellings") -> tuple[str, ...]:
+        """The pieces with `other`'s marker for the space in place of their own."""
+        if not self.marker or self.marker == other.marker:
+            return self.pieces
+        return tuple(piece.replace(self.marker, other.marker) for piece in self.pieces)
+
+    def bare(self, token: int) -> str:
+        """One piece without marks for spaces."""
+        piece = self.pieces[token]
+        return piece.replace(self.marker, "") if self.marker else piece
+
+
+def spellings(tokenizer: PreTrainedTokenizerFast, width: int | None = None) -> Spellings:
+    """Spelling of every token; `width` is that of the model's logits, if it differs from the tokenizer's."""
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    size = max(vocabulary.values(), default=-1) + 1 if width is None else width
+    pieces = [""] * size
+    for piece, token in vocabulary.items():
+        if token < size:
+            pieces[token] = piece
+    return Spellings(tuple(pieces), _marker(tokenizer))
+
+
+def map_same_spelling(source: Spellings, target: Spellings) -> VocabularyMap:
+    """Tokens that are spelled alike but for the mark of the space, special tokens among them."""
+    first = _first(target.pieces)
+    ids = np.array([first.get(piece, -1) if piece else -1 for piece in source.like(target)], np.int32)
+    return VocabularyMap(ids, np.where(ids >= 0, 0, -1).astype(np.int32))
+
+
+def map_spelling(source: Spellings, target: Spellings) -> VocabularyMap:
+    """The target token at the least edit distance, in characters, however far; ties go to the lowest id.
+
+    (Wan et al. 2024, section 3.1, as released: on spellings, special tokens among them, without a threshold.)
+    """
+    known_s, known_t = _known(source.pieces), _known(target.pieces)
+    alike = source.like(target)
+    place, found = nearest(of_text([alike[i] for i in known_s]), of_text([target.pieces[i] for i in known_t]))
+    ids, distance = np.full((2, len(source.pieces)), -1, np.int32)
+    hit = place >= 0
+    ids[known_s[hit]], distance[known_s[hit]] = known_t[place[hit]], found[hit]
+    return VocabularyMap(ids, distance)
+
+
+def _known(pieces: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([i for i, piece in enumerate(pieces) if piece], np.int64)
+
+
+def _first(pieces: Sequence[str]) -> dict[str, int]:
+    first: dict[str, int] = {}
+    for token, piece in enumerate(pieces):
+        first.setdefault(piece, token)
+    return first
+
+
+def _marker(tokenizer: PreTrainedTokenizerFast) -> str:
+    """What the tokenizer makes of the space in "a a"."""
+    backend = tokenizer.backend_tokenizer
+    text = backend.normalizer.normalize_str("a a") if backend.normalizer else "a a"
+    if backend.pre_tokenizer:
+        text = "".join(piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(text))
+    return next((c for c in text if c != "a"), "")
