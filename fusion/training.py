@@ -8,49 +8,47 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import ModelOutput
 
+from fusion.batches import Collator, TeacherRows, WindowDataset, Windows, sparse_teacher, tokens_read
 from fusion.decoder import split_model
 from fusion.errors import FusionError
-from fusion.objective import SparseTeacher, fusion_loss
+from fusion.lora import with_adapters
+from fusion.objective import Leftover, Loss, WithoutTeacher, fusion_loss, fusion_rows
+from fusion.schedule import Anneal, weight_at
 
-IGNORED = -100
+__all__ = [
+    "Anneal",
+    "Collator",
+    "FusionTrainer",
+    "Objective",
+    "TeacherRows",
+    "TrainingResult",
+    "WindowDataset",
+    "attach_objective",
+    "train",
+    "training_arguments",
+]
 
 
 @dataclass(frozen=True)
 class Objective:
     """The loss: lambda x causal LM + (1 - lambda) x fusion. See fusion.objective for each choice."""
 
-    lm_loss_weight: float = 0.9
+    lm_loss_weight: float | Anneal = 0.9
     temperature: float = 1.0
-    loss: Literal["ce", "kl"] = "ce"
-    leftover: Literal["residual", "renormalise"] = "residual"
-    without_teacher: Literal["gold", "mask"] = "gold"
-    chunk: int = 1024
-
-
-@dataclass(frozen=True)
-class TeacherRows:
-    """Fused distributions of all windows, end to end; row t of a window predicts its input_ids[t + 1].
-
-    offsets int64 [W + 1]; ids int32 [R, K] (-1 = none); probabilities [R, K]; leftover [R]; kept bool [R].
-    """
-
-    offsets: NDArray[np.int64]
-    ids: NDArray[np.int32]
-    probabilities: NDArray[np.floating[Any]]
-    leftover: NDArray[np.floating[Any]]
-    kept: NDArray[np.bool_]
+    loss: Loss = "ce"
+    leftover: Leftover = "residual"
+    without_teacher: WithoutTeacher = "gold"
+    chunk: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,65 +58,6 @@ class TrainingResult:
     tokens: int
     steps: int
     points: tuple[dict[str, float], ...] = field(repr=False)
-
-
-class WindowDataset(Dataset[dict[str, NDArray[Any]]]):
-    """Windows of the target's token ids with, if there is a teacher, the rows that belong to them."""
-
-    def __init__(self, windows: Sequence[NDArray[np.int32]], teacher: TeacherRows | None) -> None:
-        self.windows, self.teacher = windows, teacher
-        if teacher is not None:
-            _check_rows(windows, teacher.offsets)
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:
-        item: dict[str, NDArray[Any]] = {"input_ids": self.windows[index]}
-        if self.teacher is not None:
-            rows = slice(*self.teacher.offsets[index : index + 2])
-            item["teacher_ids"] = self.teacher.ids[rows]
-            item["teacher_probabilities"] = self.teacher.probabilities[rows]
-            item["teacher_leftover"] = self.teacher.leftover[rows]
-            item["teacher_kept"] = self.teacher.kept[rows]
-        return item
-
-
-def _check_rows(windows: Sequence[NDArray[np.int32]], offsets: NDArray[np.int64]) -> None:
-    expected = np.array([max(len(w) - 1, 0) for w in windows])
-    if len(offsets) != len(windows) + 1 or not np.array_equal(np.diff(offsets), expected):
-        raise FusionError(
-            "the teacher's rows do not belong to these windows: a window of S tokens needs S - 1 rows",
-            remedy="compute the fused distributions again from the same windows and target tokenizer",
-        )
-
-
-@dataclass(frozen=True)
-class Collator:
-    """Pads a batch on the right. Labels are shifted: labels[t] = input_ids[t + 1], none at the last."""
-
-    pad_id: int
-
-    def __call__(self, features: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Tensor]:
-        length = max(len(f["input_ids"]) for f in features)
-        ids = _padded([f["input_ids"] for f in features], length, self.pad_id, np.int64)
-        mask = _padded([np.ones(len(f["input_ids"])) for f in features], length, 0, np.int64)
-        labels = _padded([f["input_ids"][1:] for f in features], length, IGNORED, np.int64)
-        batch = {"input_ids": ids, "attention_mask": mask, "labels": labels, "shift_labels": labels}
-        if "teacher_ids" in features[0]:
-            fills: dict[str, tuple[float, Any]] = {"ids": (-1, np.int64), "probabilities": (0, np.float32)}
-            fills |= {"leftover": (0, np.float32), "kept": (0, np.bool_)}
-            for name, (fill, kind) in fills.items():
-                rows = [f[f"teacher_{name}"] for f in features]
-                batch[f"teacher_{name}"] = _padded(rows, length, fill, kind)
-        return batch
-
-
-def _padded(arrays: Sequence[NDArray[Any]], length: int, fill: float, kind: Any) -> Tensor:
-    out = np.full((len(arrays), length, *arrays[0].shape[1:]), fill, dtype=kind)
-    for row, array in zip(out, arrays, strict=True):
-        row[: len(array)] = array
-    return torch.from_numpy(out)
 
 
 @dataclass
@@ -131,7 +70,7 @@ class FusionOutput(ModelOutput):  # type: ignore[misc]
 
 
 def attach_objective(model: Any, objective: Objective) -> None:
-    """Make the model's forward return the fusion loss.
+    """Make the forward of a model (peft's wrapping included) return the fusion loss.
 
     The loss is computed inside forward, not around it, so that wrappers of a model (DDP, FSDP) see every use
     of the parameters. In evaluation mode it is the causal LM loss alone: one that mixes in the teacher cannot
@@ -145,46 +84,65 @@ def attach_objective(model: Any, objective: Objective) -> None:
         shift_labels: Tensor,
         labels: Tensor | None = None,  # noqa: ARG001  (the Trainer looks for the name)
         num_items_in_batch: Tensor | None = None,
+        fusion_items_in_batch: Tensor | None = None,
+        lm_loss_weight: float | None = None,
         **teacher: Tensor,
     ) -> FusionOutput:
         hidden = decoder.hidden(input_ids, attention_mask)
+        start = weight_at(objective.lm_loss_weight, 0, 1)
         parts = fusion_loss(
             hidden.flatten(0, 1),
-            decoder.logits,
+            decoder.head,
             shift_labels.flatten(),
-            _sparse_teacher(teacher) if model.training else None,
-            lm_loss_weight=objective.lm_loss_weight,
+            sparse_teacher(teacher) if model.training else None,
+            lm_loss_weight=start if lm_loss_weight is None else lm_loss_weight,
             temperature=objective.temperature,
             loss=objective.loss,
             leftover=objective.leftover,
             without_teacher=objective.without_teacher,
+            current=tokens_read({"input_ids": input_ids, "attention_mask": attention_mask}),
             chunk=objective.chunk,
             denominator=num_items_in_batch,
+            fusion_denominator=fusion_items_in_batch,
         )
         return FusionOutput(parts.total, parts.causal_lm.detach(), parts.fusion.detach())
 
     model.forward = forward
 
 
-def _sparse_teacher(rows: Mapping[str, Tensor]) -> SparseTeacher | None:
-    if "teacher_ids" not in rows:
+def fusion_items(batches: Sequence[Mapping[str, Tensor]], objective: Objective) -> Tensor | None:
+    """Positions of all `batches` that count in the fusion part, at least 1; None where the labels do."""
+    if objective.without_teacher == "gold":
         return None
-    return SparseTeacher(
-        ids=rows["teacher_ids"].flatten(0, 1),
-        probabilities=rows["teacher_probabilities"].flatten(0, 1),
-        leftover=rows["teacher_leftover"].flatten(),
-        kept=rows["teacher_kept"].flatten(),
-    )
+    teachers = [sparse_teacher(batch) for batch in batches]
+    counts = [
+        fusion_rows(
+            batch["shift_labels"].flatten(), teacher, tokens_read(batch), objective.without_teacher
+        ).sum()
+        for batch, teacher in zip(batches, teachers, strict=True)
+        if teacher is not None
+    ]
+    return torch.stack(counts).sum().clamp(min=1) if counts else None
 
 
 class FusionTrainer(Trainer):  # type: ignore[misc]
     """The HF Trainer with the fusion loss; logs its parts and stops at the first loss that is not finite."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, objective: Objective, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.objective = objective
+        self._fusion_items: Tensor | None = None  # of the whole step, over all its batches
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step
         self._parts: dict[str, list[float]] = {"causal_lm_loss": [], "fusion_loss": []}
         self._logged_step: int | None = None  # where a resumed training starts is known at its first batch
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        self._fusion_items = fusion_items(batches, self.objective)
+        return batches, items
+
+    def lm_loss_weight(self, step: int) -> float:
+        return weight_at(self.objective.lm_loss_weight, step, self.state.max_steps)
 
     def compute_loss(
         self,
@@ -193,7 +151,12 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        output: FusionOutput = model(**inputs, num_items_in_batch=num_items_in_batch)
+        extra: dict[str, Any] = {}
+        if model.training:
+            extra["lm_loss_weight"] = self.lm_loss_weight(self.state.global_step)
+            if self._fusion_items is not None:
+                extra["fusion_items_in_batch"] = self._fusion_items.to(self.args.device)
+        output: FusionOutput = model(**inputs, num_items_in_batch=num_items_in_batch, **extra)
         loss = output.loss
         assert loss is not None and output.causal_lm is not None and output.fusion is not None
         if not torch.isfinite(loss):
@@ -220,6 +183,8 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
                 if values:
                     logs[name] = sum(values) / steps
                 values.clear()
+            if isinstance(self.objective.lm_loss_weight, Anneal):
+                logs["lm_loss_weight"] = self.lm_loss_weight(max(self.state.global_step - 1, 0))
         super().log(logs, *args, **kwargs)
 
 
@@ -246,6 +211,7 @@ def training_arguments(arguments: Mapping[str, Any], folder: Path, seed: int) ->
     }
     if not torch.cuda.is_available():
         fixed["dataloader_pin_memory"] = False
+        defaults["use_cpu"] = not torch.backends.mps.is_available()  # the Trainer's bf16 on CPU asks for it
     settings = TrainingArguments(**{**defaults, **arguments, **fixed})
     if settings.n_gpu > 1:
         settings._n_gpu = 1  # DataParallel's replicas would call the original model's forward
@@ -254,7 +220,7 @@ def training_arguments(arguments: Mapping[str, Any], folder: Path, seed: int) ->
 
 def train(
     model: Any,
-    windows: Sequence[NDArray[np.int32]],
+    windows: Windows,
     teacher: TeacherRows | None,
     objective: Objective,
     *,
@@ -262,37 +228,45 @@ def train(
     folder: Path,
     pad_id: int,
     seed: int,
-    evaluation: Sequence[NDArray[np.int32]] = (),
+    lora: Mapping[str, Any] | None = None,
+    evaluation: Windows = (),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainingResult:
     """Train `model` in place. `folder` keeps the Trainer's checkpoints; it goes on from the last one there.
 
-    Without a teacher this is causal LM training (the control). Raises FusionError on a loss that is not
+    Without a teacher this is causal LM training (the control). With `lora` (names of peft's LoraConfig) only
+    adapters are trained, and merged into the model at the end. Raises FusionError on a loss that is not
     finite.
     """
     _refuse_several_processes()
     settings = training_arguments(arguments, folder, seed)
-    original_forward = model.forward
-    attach_objective(model, objective)
-    trainer = FusionTrainer(
-        model=model,
-        args=settings,
-        train_dataset=WindowDataset(windows, teacher),
-        eval_dataset=WindowDataset(evaluation, None) if len(evaluation) else None,
-        data_collator=Collator(pad_id),
-        callbacks=[_Progress(report)],
-    )
-    _remove_console_output(trainer)
-    try:
-        trainer.train(resume_from_checkpoint=_last_whole_checkpoint(folder))
-        if len(evaluation):
-            trainer.evaluate()
-    finally:
-        model.forward = original_forward
+    wrapping = nullcontext(model) if lora is None else with_adapters(model, lora, seed)
+    with wrapping as trained:
+        original_forward = trained.forward
+        attach_objective(trained, objective)
+        trainer = FusionTrainer(
+            objective,
+            model=trained,
+            args=settings,
+            train_dataset=WindowDataset(windows, teacher),
+            eval_dataset=WindowDataset(evaluation, None) if len(evaluation) else None,
+            data_collator=Collator(pad_id),
+            callbacks=[_Progress(report)],
+        )
+        _remove_console_output(trainer)
+        try:
+            trainer.train(resume_from_checkpoint=_last_whole_checkpoint(folder))
+            if len(evaluation):
+                trainer.evaluate()
+        finally:
+            trained.forward = original_forward
+    return _result(trainer.state, windows)
+
+
+def _result(state: Any, windows: Windows) -> TrainingResult:
     labels = sum(len(w) - 1 for w in windows)
-    epochs = trainer.state.epoch or 0.0
-    points = tuple(_finite(p) for p in trainer.state.log_history if "loss" in p or "eval_loss" in p)
-    return TrainingResult(round(labels * epochs), trainer.state.global_step, points)
+    points = tuple(_finite(p) for p in state.log_history if "loss" in p or "eval_loss" in p)
+    return TrainingResult(round(labels * (state.epoch or 0.0)), state.global_step, points)
 
 
 def _last_whole_checkpoint(folder: Path) -> str | None:

@@ -1,0 +1,96 @@
+"""Low-rank adapters (Hu et al. 2022) through peft: wrap a model, train the adapters, merge them back."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import nn
+
+from fusion.errors import FusionError
+
+_SET_HERE = {"task_type", "peft_type", "inference_mode", "auto_mapping", "base_model_name_or_path"}
+
+
+@contextmanager
+def with_adapters(model: Any, settings: Mapping[str, Any], seed: int) -> Iterator[Any]:
+    """The model with new adapters, everything else frozen; afterwards `model` is a plain one again.
+
+    settings: peft's own LoraConfig names (r, lora_alpha, target_modules, ...). The adapters change nothing
+    until they are trained. They are merged into the weights on leaving, or dropped where that is by an error.
+    Raises FusionError on names that peft does not know and on modules that the model does not have.
+    """
+    learns = [p.requires_grad for p in model.parameters()]
+    parameters = list(model.parameters())
+    wrapped = _wrapped(model, settings, seed)
+    done = False
+    try:
+        _refuse_adapted_ties(model)
+        yield wrapped
+        done = True
+    finally:
+        wrapped.merge_and_unload() if done else wrapped.unload()
+        for parameter, learned in zip(parameters, learns, strict=True):
+            parameter.requires_grad_(learned)
+
+
+def _wrapped(model: Any, settings: Mapping[str, Any], seed: int) -> Any:
+    peft = _peft()
+    _check_names(settings, {f.name for f in fields(peft.LoraConfig)} - _SET_HERE)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            wrapped = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **settings))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FusionError(
+            f"no LoRA adapters can be made on {model.config.model_type}: {reason}",
+            remedy=f"lora.target_modules takes names of its linear modules: {', '.join(_linear(model))}",
+        ) from error
+    # checkpoints are read over this very model: peft need not look for another by name
+    wrapped.peft_config[wrapped.active_adapter].base_model_name_or_path = None
+    return wrapped
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise FusionError(
+            "training with LoRA needs the package peft, which is not installed",
+            remedy="pip install peft, or train without lora",
+        ) from error
+    return peft
+
+
+def _check_names(settings: Mapping[str, Any], known: set[str]) -> None:
+    for name in settings:
+        if name in _SET_HERE:
+            raise FusionError(f"lora.{name} is set by the training", remedy=f"leave {name} out")
+        if name not in known:
+            close = get_close_matches(str(name), sorted(known), n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            raise FusionError(
+                f"lora.{name} is not a setting of peft's LoraConfig{meant}",
+                remedy=f"usual ones are r, lora_alpha, lora_dropout, target_modules; all: {sorted(known)}",
+            )
+
+
+def _linear(model: nn.Module) -> list[str]:
+    """Last names of the model's linear modules, which are what adapters are for."""
+    kinds = ("Linear", "Conv1D")
+    return sorted({name.split(".")[-1] for name, m in model.named_modules() if type(m).__name__ in kinds})
+
+
+def _refuse_adapted_ties(model: Any) -> None:
+    """One weight that serves as embedding and as head cannot take an adapter of one of the two."""
+    tied = model.get_input_embeddings(), model.get_output_embeddings()
+    weights = [getattr(getattr(m, "base_layer", m), "weight", None) for m in tied]
+    adapted = any(type(m).__module__.startswith("peft.") for m in tied)
+    if adapted and (model.config.tie_word_embeddings or weights[0] is weights[1]):
+        raise FusionError(
+            "the embeddings and the head share one weight: merging an adapter of one would change both",
+            remedy="leave lm_head and the embeddings out of lora.target_modules and lora.modules_to_save",
+        )
