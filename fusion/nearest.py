@@ -1,4 +1,4 @@
-"""Levenshtein distances of sequences of integers, and the nearest of many sequences, exactly.
+"""The nearest of many sequences of integers by Levenshtein distance, exactly.
 
     Q, C   number of queries and of candidates         m, n   length of a query and of a candidate
     A      size of the candidates' alphabet            VP, VN, HP, HN   bits of Myers' recurrence
@@ -65,14 +65,6 @@ def nearest(
     index = np.array([rank.get(key, -1) for key in key_of])
     place[index >= 0], distance[index >= 0] = (part[index[index >= 0]] for part in found)
     return place, distance
-
-
-def distances(queries: Ragged, candidates: Ragged) -> NDArray[np.int32]:
-    """Levenshtein distance of every pair, int32 [Q, C]."""
-    coded, others = recode(queries, candidates)
-    out = np.empty((len(queries.lengths), len(candidates.lengths)), np.int32)
-    _all_pairs(coded.symbols, coded.offsets, others.symbols, others.offsets, out)
-    return out
 
 
 # --- preparation
@@ -319,24 +311,3 @@ def _search_patterns(
 
 
 _search_all: Any = njit(cache=True, nogil=True)(_search_patterns)
-
-
-def _fill_pairs(
-    symbols: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    other_symbols: NDArray[np.int32],
-    other_offsets: NDArray[np.int64],
-    out: NDArray[np.int32],
-) -> None:
-    """Distance of every pair, into `out` [Q, C]."""
-    marks = np.zeros(_alphabet(other_symbols), np.uint64)
-    for q in range(len(offsets) - 1):
-        pattern = symbols[offsets[q] : offsets[q + 1]]
-        _mark(pattern, marks)
-        for c in range(len(other_offsets) - 1):
-            text = other_symbols[other_offsets[c] : other_offsets[c + 1]]
-            out[q, c] = _pair(pattern, marks, text, _FAR)
-        _unmark(pattern, marks)
-
-
-_all_pairs: Any = njit(cache=True, nogil=True)(_fill_pairs)

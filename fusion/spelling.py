@@ -22,17 +22,20 @@ from fusion.vocabulary import VocabularyMap
 class Spellings:
     """Tokens in id order as the tokenizer writes them, "" for an id that it does not know.
 
-    `marker` is what stands for a space inside them; "" where the tokenizer drops spaces.
+    `marker` is what stands for a space in them; "" where the tokenizer drops spaces.
     """
 
     pieces: tuple[str, ...]
     marker: str
 
     def like(self, other: "Spellings") -> tuple[str, ...]:
-        """The pieces with `other`'s marker for the space in place of their own."""
-        if not self.marker or self.marker == other.marker:
-            return self.pieces
-        return tuple(piece.replace(self.marker, other.marker) for piece in self.pieces)
+        """The pieces with `other`'s mark for the space in place of their own."""
+        return tuple(self.respell(token, other) for token in range(len(self.pieces)))
+
+    def respell(self, token: int, other: "Spellings") -> str:
+        """One piece with `other`'s mark for the space in place of its own."""
+        piece = self.pieces[token]
+        return piece.replace(self.marker, other.marker) if self.marker else piece
 
     def bare(self, token: int) -> str:
         """One piece without marks for spaces."""
