@@ -11,8 +11,8 @@ from rapidfuzz.distance import Levenshtein
 
 from fusion.errors import FusionError
 from fusion.tokens import TokenTable, token_table
-from fusion.vocabulary import VocabularyMap, map_exact, map_minimum_edit
-from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families
+from fusion.vocabulary import VocabularyMap, map_exact, map_minimum_edit, map_prefix
+from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families, word_piece
 
 
 def table(*pieces: bytes, special: tuple[int, ...] = (), **roles: int) -> TokenTable:
@@ -91,6 +91,9 @@ def slow_minimum_edit(source: TokenTable, target: TokenTable, threshold: float) 
     """Every pair, by definition."""
     out = []
     for piece in source.pieces:
+        if not piece:
+            out.append((-1, -1))
+            continue
         near = [
             (Levenshtein.distance(list(piece), list(other)), token)
             for token, other in enumerate(target.pieces)
@@ -101,7 +104,11 @@ def slow_minimum_edit(source: TokenTable, target: TokenTable, threshold: float) 
     return out
 
 
-short = st.lists(st.binary(min_size=1, max_size=7).map(lambda b: bytes(c % 3 + 97 for c in b)), max_size=15)
+short = st.lists(
+    st.binary(max_size=7).map(lambda b: bytes(c % 3 + 97 for c in b))  # with ids that stand for nothing
+    | st.integers(60, 68).map(lambda n: b"ab" * (n // 2) + b"c" * (n % 3)),
+    max_size=15,
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -111,6 +118,83 @@ def test_minimum_edit_is_the_definition(source: list[bytes], target: list[bytes]
     found = map_minimum_edit(ours, theirs, threshold=threshold)
     expected = slow_minimum_edit(ours, theirs, threshold)
     assert list(zip(found.distance.tolist(), found.target_ids.tolist(), strict=True)) == expected
+
+
+# --- the token that begins to write the bytes
+
+
+def test_the_target_begins_with_the_token_that_it_would_write_first() -> None:
+    """GPT-2's kind reads " cats" as it stands; the first of its tokens is the one."""
+    target, tokenizer = token_table(byte_level()), byte_level()
+    texts = [" cats", "cats", "dogs and", "\n\n    return", "\u65e5\u672c"]
+    found = map_prefix(table(*(text.encode() for text in texts)), target, tokenizer)
+    first = [tokenizer(text)["input_ids"][0] for text in texts]
+    assert found.target_ids.tolist() == first
+    left = [len(text.encode()) - len(target.pieces[i]) for text, i in zip(texts, first, strict=True)]
+    assert found.distance.tolist() == left
+
+
+def test_the_space_that_a_tokenizer_puts_before_a_text_is_not_the_sources() -> None:
+    """Llama-2's kind writes "catsx" on its own as " cat"-something; after other text it begins with "cat"."""
+    target, tokenizer = token_table(byte_fallback()), byte_fallback()
+    found = map_prefix(table(b" catsx", b"catsx", b" ", b"  The"), target, tokenizer)
+    pieces = [target.pieces[i] for i in found.target_ids]
+    assert pieces == [b" cats", b"cat", b" ", b" "]
+    assert found.distance.tolist() == [1, 2, 0, 4]
+
+
+def test_word_pieces_begin_words_with_their_space() -> None:
+    target, tokenizer = token_table(word_piece()), word_piece()
+    found = map_prefix(table(b" catss", b"at.", b"\n"), target, tokenizer)
+    begun = tokenizer("catss", add_special_tokens=False)["input_ids"][0]
+    assert found.target_ids[0] == begun and target.pieces[begun].startswith(b" ")
+    assert target.pieces[found.target_ids[1]] in (b"a", b"at")  # continues a word
+    assert (found.target_ids[2], found.distance[2]) == (-1, -1)  # white space is no token of its own
+
+
+def test_bytes_that_are_no_text_go_to_their_longest_beginning() -> None:
+    """Two bytes of a character of three, of which the target has one."""
+    source = table(b"\xe6\x97", b"\xff\xfe", b"\x01")
+    target = table(*(bytes([b]) for b in (0x61, 0xE6)), b"\xff\xfe\xfd")
+    found = map_prefix(source, target, byte_level())
+    assert found.target_ids.tolist() == [1, -1, -1]
+    assert found.distance.tolist() == [1, -1, -1]
+
+
+def test_text_that_spells_like_a_special_token_is_not_that_token() -> None:
+    target = token_table(byte_level())
+    end = target.roles["eos"]
+    found = map_prefix(table(b"<|endoftext|>!"), target, byte_level())
+    assert found.target_ids[0] not in (end, -1)
+    assert b"<|endoftext|>!".startswith(target.pieces[found.target_ids[0]])
+
+
+@pytest.mark.parametrize("ours", list(families()))
+@pytest.mark.parametrize("theirs", list(families()))
+def test_a_prefix_map_covers_the_beginning_of_every_token(ours: str, theirs: str) -> None:
+    tokenizer = families()[theirs]
+    source, target = token_table(families()[ours]), token_table(tokenizer)
+    exact, found = map_exact(source, target), map_prefix(source, target, tokenizer)
+    for token, (counterpart, left) in enumerate(zip(found.target_ids, found.distance, strict=True)):
+        if exact.target_ids[token] >= 0 or not source.is_text(token):
+            assert counterpart == exact.target_ids[token]
+        elif counterpart >= 0:
+            assert target.is_text(counterpart)
+            assert source.pieces[token].startswith(target.pieces[counterpart])
+            assert left == len(source.pieces[token]) - len(target.pieces[counterpart]) > 0
+        else:
+            assert not any(
+                source.pieces[token].startswith(piece)
+                for i, piece in enumerate(target.pieces)
+                if target.is_text(i)
+            )
+
+
+def test_ids_beyond_the_models_vocabulary_begin_nothing() -> None:
+    """A tokenizer may know more tokens than the model has."""
+    narrow = token_table(byte_level(), 100)
+    found = map_prefix(table(b" cats", b"\xff\xfe"), narrow, byte_level())
+    assert all(-1 <= i < 100 for i in found.target_ids)
 
 
 def test_nearest_is_the_authors_where_both_judge_the_same_letters(shared: Path) -> None:
