@@ -20,7 +20,7 @@ GENERATED_WEIGHT = 2  # a token generated one by one takes the time of so many t
 READ_BYTES_PER_SECOND = 2e6  # of text, cut into windows by several tokenizers
 ALIGN_SECONDS_PER_TOKEN = 1e-5
 FUSE_SECONDS_PER_TOKEN = 5e-5
-MAP_SECONDS = {"em": 2.0, "mined": 20.0}
+MAP_SECONDS = {"em": 2.0, "mined": 20.0, "prefix": 10.0}
 FETCH_SECONDS = 60.0  # of a model that is fetched or converted: depends on the network
 WORKING_MEMORY = 5 * 10**8  # interpreter, libraries, buffers
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -80,8 +80,8 @@ def corpus_tokens(corpus_bytes: int) -> int:
 
 
 def row_bytes(top_k: int) -> int:
-    """One stored position: k x (id int32, log-prob f16), leftover f16, gold f32, input id, end int32."""
-    return top_k * (4 + 2) + 2 + 4 + 4 + 4
+    """One stored token: k x (id, log-probability), leftover, gold log-probability, the token, its length."""
+    return top_k * (2 + 2) + 2 + 2 + 2 + 1
 
 
 def _cost(

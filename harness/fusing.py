@@ -1,15 +1,22 @@
-"""The bodies of the stages from distributions to checkpoint: read files, call `fusion`, write files."""
+"""The bodies of the stages from distributions to fused rows: read files, call `fusion`, write files.
 
-from collections.abc import Mapping, Sequence
+Everything but the vocabulary maps is taken in blocks of windows, so that no corpus is too long for memory.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.inputs import Folder, WindowText, encode_windows, model_facts, read_windows, token_table_of
+from harness.coverage import AttributionCount, CoverageCount
+from harness.inputs import Folder, WindowText, encode_windows, read_windows, token_table_of
 from harness.stages import Context
 from harness.store import Draft
 from harness.suite import FusionSpec
+from harness.teacher import TeacherWriter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,8 +24,9 @@ if TYPE_CHECKING:
     from fusion.distributions import Distributions
     from fusion.functions import Fused
     from fusion.projection import Projected
-    from fusion.tokens import Encoding, TokenTable
-    from fusion.training import TeacherRows
+    from fusion.shards import DistributionStore
+    from fusion.spelling import Spellings
+    from fusion.tokens import Encoding
     from fusion.vocabulary import VocabularyMap
 
 
@@ -32,29 +40,43 @@ def extract_distributions(
     bos: bool | None,
     device: str,
 ) -> None:
-    """What a model expects at every position of every training window."""
-    from fusion.distributions import window_nll
-    from fusion.extraction import extract
+    """What a model expects at every position of every training window. A killed attempt's shards are kept."""
+    from fusion.extraction import extract_to
     from fusion.models import load_model, pick_device
 
     folder = model(context)
     encodings, closed = encode_windows(folder, read_windows(context), bos)
     network = load_model(folder, dtype=spec.dtype, device=pick_device(device))
-    distributions = extract(
+    store = extract_to(
+        draft.scratch / "distributions",
         network,
         encodings,
         closed,
         k=spec.top_k,
         batch_tokens=spec.extraction_batch_tokens,
-        folder=draft.folder / "distributions",
         report=lambda done, total: context.report(f"{name} reads windows", done, total),
     )
-    nll, scored_bytes, scored_tokens = window_nll(distributions)
-    draft.facts |= {
-        "tokens": int(sum(len(e.input_ids) for e in encodings)),
-        "bits_per_byte": float(nll.sum() / np.log(2) / max(scored_bytes.sum(), 1)),
-        "cross_entropy": float(nll.sum() / max(scored_tokens.sum(), 1)),
-        "top_k_mass": float(1 - np.asarray(distributions.leftover, np.float64).mean()),
+    draft.facts |= _distribution_facts(store)
+    shutil.move(store.folder, draft.folder / "distributions")
+
+
+def _distribution_facts(store: "DistributionStore") -> dict[str, Any]:
+    from fusion.distributions import window_nll
+
+    nll, read, tokens, leftover = 0.0, 0, 0, 0.0
+    for start, stop in store.blocks():
+        block = store.block(start, stop)
+        scores = window_nll(block)
+        nll += float(scores.nll.sum())
+        read += int(scores.bytes.sum())
+        tokens += int(scores.tokens.sum())
+        leftover += float(block.leftover.sum(dtype=np.float64))
+    return {
+        "tokens": int(store.token_offsets[-1]),
+        "bits_per_byte": nll / np.log(2) / max(read, 1),
+        "cross_entropy": nll / max(tokens, 1),
+        "top_k_mass": 1 - leftover / max(store.rows_count, 1),
+        "bytes_per_token": store.bytes_on_disk / max(int(store.token_offsets[-1]), 1),
     }
 
 
@@ -62,18 +84,35 @@ def map_vocabulary(
     draft: Draft, context: Context, *, source: Folder, target: Folder, spec: FusionSpec
 ) -> None:
     """Which target token each source token stands for."""
-    from fusion.vocabulary import map_exact, map_minimum_edit
-
-    tables = token_table_of(source(context)), token_table_of(target(context))
-    context.report("mapping tokens", 0, len(tables[0].pieces))
-    if spec.vocabulary == "em":
-        found = map_exact(*tables)
-    else:
-        found = map_minimum_edit(*tables, threshold=spec.vocabulary_threshold)
+    context.report("mapping tokens", 0, 1)
+    found = _map(source(context), target(context), spec)
     np.save(draft.folder / "target_ids.npy", found.target_ids)
     np.save(draft.folder / "distance.npy", found.distance)
     mapped = int((found.target_ids >= 0).sum())
     draft.facts |= {"tokens": len(found.target_ids), "mapped_percent": 100 * mapped / len(found.target_ids)}
+
+
+def _map(source: Path, target: Path, spec: FusionSpec) -> "VocabularyMap":
+    from fusion.models import load_tokenizer
+    from fusion.spelling import map_same_spelling, map_spelling
+    from fusion.vocabulary import map_exact, map_minimum_edit, map_prefix
+
+    if spec.compare == "spelling":
+        pair = _spellings(source), _spellings(target)
+        return map_same_spelling(*pair) if spec.vocabulary == "em" else map_spelling(*pair)
+    tables = token_table_of(source), token_table_of(target)
+    if spec.vocabulary == "em":
+        return map_exact(*tables)
+    if spec.vocabulary == "prefix":
+        return map_prefix(*tables, load_tokenizer(target))
+    return map_minimum_edit(*tables, threshold=spec.vocabulary_threshold)
+
+
+def _spellings(folder: Path) -> "Spellings":
+    from fusion.models import load_tokenizer, vocabulary_size
+    from fusion.spelling import spellings
+
+    return spellings(load_tokenizer(folder), vocabulary_size(folder))
 
 
 def _read_map(folder: Path) -> "VocabularyMap":
@@ -82,10 +121,10 @@ def _read_map(folder: Path) -> "VocabularyMap":
     return VocabularyMap(np.load(folder / "target_ids.npy"), np.load(folder / "distance.npy"))
 
 
-def _read_distributions(context: Context, name: str) -> "Distributions":
-    from fusion.distributions import Distributions
+def _open(context: Context, name: str) -> "DistributionStore":
+    from fusion.shards import DistributionStore
 
-    return Distributions.load(context.folder(f"distributions:{name}") / "distributions")
+    return DistributionStore.load(context.folder(f"distributions:{name}") / "distributions")
 
 
 def align(
@@ -94,208 +133,189 @@ def align(
     *,
     names: tuple[str, str],
     folders: tuple[Folder, Folder],
-    alignment: str,
+    spec: FusionSpec,
 ) -> None:
     """For each row of the target the source's row that speaks of the same place, or -1.
 
-    `names` and `folders` are the target's and the source's.
+    `names` and `folders` are the target's and the source's. Rows are numbered over the whole corpus.
     """
     target, source = names
-    ours, theirs = _read_distributions(context, target), _read_distributions(context, source)
+    ours, theirs = _open(context, target), _open(context, source)
     vocabulary = _read_map(context.folder(f"vocabulary:{source}"))
-    tables = token_table_of(folders[0](context)), token_table_of(folders[1](context))
-    pieces, count = [], len(ours.closed)
-    for window in range(count):
-        rows = _align_window(ours.encoding(window), theirs.encoding(window), alignment, tables, vocabulary)
-        pieces.append(np.where(rows >= 0, rows + theirs.windows[window], -1))
-        context.report(f"{source} to {target}", window + 1, count)
-    rows = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
-    np.save(draft.folder / "rows.npy", rows)
-    draft.facts["coverage"] = _coverage(
-        rows, ours, theirs, vocabulary, [w.part for w in read_windows(context)]
+    aligner = _Aligner(spec, (folders[0](context), folders[1](context)), vocabulary)
+    parts = [w.part for w in read_windows(context)]
+    coverage, pieces = CoverageCount(), [np.empty(0, np.int64)]
+    for start, stop in ours.blocks():
+        a, b = ours.block(start, stop), theirs.block(start, stop)
+        rows = aligner.block(a, b)
+        coverage.add(rows, a, b, vocabulary, _project(a, b, rows, vocabulary, spec), parts[start:stop])
+        pieces.append(np.where(rows >= 0, rows + theirs.windows[start], -1))
+        context.report(f"{source} to {target}", stop, len(ours.closed))
+    np.save(draft.folder / "rows.npy", np.concatenate(pieces))
+    draft.facts["coverage"] = coverage.percent()
+
+
+class _Aligner:
+    """Aligns the windows of a block as the suite says; `folders` are the target's and the source's."""
+
+    def __init__(self, spec: FusionSpec, folders: tuple[Path, Path], vocabulary: "VocabularyMap") -> None:
+        self.spec = spec
+        self.mapped = vocabulary if spec.alignment == "mined" else None
+        by_edits = spec.alignment != "end_byte"
+        spelled = by_edits and spec.compare == "spelling"
+        self.spellings = tuple(_spellings(f) for f in folders) if spelled else None
+        self.tables = tuple(token_table_of(f) for f in folders) if by_edits and not spelled else None
+
+    def block(self, ours: "Distributions", theirs: "Distributions") -> "NDArray[np.int32]":
+        """Rows of the block's source, -1 for none, numbered within the block."""
+        found = [np.empty(0, np.int32)]
+        for window in range(len(ours.closed)):
+            rows = self._window(ours.encoding(window), theirs.encoding(window))
+            found.append(np.where(rows >= 0, rows + theirs.windows[window], -1).astype(np.int32))
+        return np.concatenate(found)
+
+    def _window(self, ours: "Encoding", theirs: "Encoding") -> "NDArray[np.int32]":
+        from fusion.alignment import align_em, align_end_byte, align_mined
+        from fusion.release import align_release
+
+        ids = ours.input_ids, theirs.input_ids
+        if self.spellings is not None:
+            return align_release(*ids, self.spellings[0], self.spellings[1], self.mapped)
+        if self.tables is None:
+            return align_end_byte(ours.ends[:-1], theirs.ends[:-1])
+        if self.mapped is None:
+            return align_em(*ids, self.tables[0], self.tables[1])
+        return align_mined(*ids, self.tables[0], self.tables[1], self.mapped)
+
+
+def _project(
+    ours: "Distributions",
+    theirs: "Distributions",
+    rows: "NDArray[np.int32]",
+    vocabulary: "VocabularyMap",
+    spec: FusionSpec,
+) -> "Projected":
+    """A block of the source at the target's rows, as the suite says; `rows` are numbered within the block."""
+    from fusion.continuation import follow_text
+    from fusion.projection import project
+
+    return project(
+        theirs.ids,
+        theirs.logprobs,
+        theirs.leftover,
+        rows,
+        vocabulary,
+        continuation=follow_text(ours, theirs, rows) if spec.next_token == "text" else None,
+        duplicates=spec.duplicates,
     )
 
 
-def _align_window(
-    ours: "Encoding",
-    theirs: "Encoding",
-    alignment: str,
-    tables: "tuple[TokenTable, TokenTable]",
-    vocabulary: "VocabularyMap",
-) -> "NDArray[Any]":
-    from fusion.alignment import align_em, align_end_byte, align_mined
+@dataclass(frozen=True)
+class _Teacher:
+    """One model that takes part in the fusion: its store, map, and its rows (None: the target itself)."""
 
-    if alignment == "end_byte":
-        return align_end_byte(ours.ends[:-1], theirs.ends[:-1])
-    if alignment == "em":
-        return align_em(ours.input_ids, theirs.input_ids, *tables)
-    return align_mined(ours.input_ids, theirs.input_ids, *tables, vocabulary)
+    name: str
+    store: "DistributionStore"
+    vocabulary: "VocabularyMap"
+    rows: "NDArray[np.int64] | None"
 
-
-def _coverage(
-    rows: "NDArray[Any]",
-    ours: "Distributions",
-    theirs: "Distributions",
-    vocabulary: "VocabularyMap",
-    parts: Sequence[str],
-) -> dict[str, float]:
-    """Percent of the target's rows that keep a teacher (in all and by corpus part), of its mass that is kept
-    on those rows after top-k and vocabulary map, and of the aligned rows on which its own next token,
-    mapped, is the target's (equal contexts may go on in tokens that are cut differently)."""
-    projected = _project(rows, theirs, vocabulary)
-    kept = projected.kept
-    mass = 1.0 - projected.leftover[kept].astype(np.float64)
-    part_of_row = np.repeat(np.array(parts), np.diff(ours.windows))
-    by_part = {f"positions.{p}": 100 * float(kept[part_of_row == p].mean()) for p in sorted(set(parts))}
-    return {
-        "positions": 100 * float(kept.mean()) if len(kept) else 0.0,
-        "mass": 100 * float(mass.mean()) if len(mass) else 0.0,
-        "agreement": _agreement(rows, ours, theirs, vocabulary),
-        **by_part,
-    }
-
-
-def _agreement(
-    rows: "NDArray[Any]", ours: "Distributions", theirs: "Distributions", vocabulary: "VocabularyMap"
-) -> float:
-    aligned = rows >= 0
-    same = vocabulary.target_ids[theirs.gold[rows[aligned]]] == ours.gold[aligned]
-    return 100 * float(same.mean()) if len(same) else 0.0
-
-
-def _project(rows: "NDArray[Any]", theirs: "Distributions", vocabulary: "VocabularyMap") -> "Projected":
-    from fusion.projection import project
-
-    return project(theirs.ids, theirs.logprobs, theirs.leftover, rows, vocabulary)
+    def rows_of(self, target: "DistributionStore", start: int, stop: int) -> "NDArray[np.int32]":
+        """Rows of the block [start, stop) of windows, numbered within it."""
+        here = slice(int(target.windows[start]), int(target.windows[stop]))
+        if self.rows is None:
+            return np.arange(here.stop - here.start, dtype=np.int32)
+        rows = self.rows[here]
+        return np.where(rows >= 0, rows - self.store.windows[start], -1).astype(np.int32)
 
 
 def fuse(draft: Draft, context: Context, *, spec: FusionSpec, target: str, sources: Sequence[str]) -> None:
     """One distribution per row of the target, and which model taught how much of it."""
-    from fusion.distributions import common_start
-    from fusion.functions import avgce, mince
+    ours = _open(context, target)
+    windows = read_windows(context)
+    teachers = list(_teachers(context, spec, target, sources))
+    qualities = None if spec.granularity == "token" else _window_quality(teachers, windows, spec)
+    writer = TeacherWriter(draft.folder, ours.windows, _width(teachers, spec), ours.vocabulary_size)
+    attribution = AttributionCount([t.name for t in teachers])
+    for start, stop in ours.blocks():
+        fused = _fuse_block(ours, teachers, qualities, (start, stop), spec)
+        writer.write(int(ours.windows[start]), fused)
+        offsets = ours.windows[start : stop + 1] - ours.windows[start]
+        places = [(w.document, w.part) for w in windows[start:stop]]
+        attribution.add(fused.winner, fused.share, places, offsets)
+        context.report("fusing rows", stop, len(windows))
+    writer.close()
+    _write_attribution(draft.folder / "attribution.parquet", attribution)
+    draft.facts |= attribution.percent()
+
+
+def _teachers(context: Context, spec: FusionSpec, target: str, sources: Sequence[str]) -> Iterator[_Teacher]:
     from fusion.vocabulary import VocabularyMap
 
-    ours = _read_distributions(context, target)
-    own_rows = np.arange(len(ours.gold_logprob))
-    windows = read_windows(context)
-    teachers = {source: _read_distributions(context, source) for source in sources}
-    start = common_start([*([ours] if spec.include_target else []), *teachers.values()])
-    models, qualities, names = [], [], []
     if spec.include_target:
-        identity = VocabularyMap.identity(int(ours.ids.max(initial=0)) + 1)
-        models.append(_project(own_rows, ours, identity))
-        qualities.append(_quality(ours, ours, own_rows, windows, start, spec))
-        names.append(target)
-    for number, (source, theirs) in enumerate(teachers.items()):
-        context.report(f"projecting {source}", number, len(sources))
-        rows = np.load(context.folder(f"alignment:{source}") / "rows.npy")
-        models.append(_project(rows, theirs, _read_map(context.folder(f"vocabulary:{source}"))))
-        qualities.append(_quality(theirs, ours, rows, windows, start, spec))
-        names.append(source)
-    fused = (mince if spec.function == "mince" else avgce)(models, np.stack(qualities))
-    _write_teacher(draft.folder, ours.windows, fused)
-    draft.facts |= _attribution(fused, names, ours, windows)
+        ours = _open(context, target)
+        yield _Teacher(target, ours, VocabularyMap.identity(ours.vocabulary_size), None)
+    for source in sources:
+        rows = np.load(context.folder(f"alignment:{source}") / "rows.npy", mmap_mode="r")
+        vocabulary = _read_map(context.folder(f"vocabulary:{source}"))
+        yield _Teacher(source, _open(context, source), vocabulary, rows)
 
 
-def _quality(
-    model: "Distributions",
-    ours: "Distributions",
-    rows: "NDArray[Any]",
-    windows: Sequence[WindowText],
-    start: "NDArray[np.int64]",
+def _width(teachers: Sequence[_Teacher], spec: FusionSpec) -> int:
+    """Entries of a fused row: MinCE takes one model's, AvgCE unites them."""
+    moved = spec.next_token == "text"
+    widths = [t.store.top_k + (moved and t.rows is not None) for t in teachers]
+    return max(widths) if spec.function == "mince" else sum(widths)
+
+
+def _fuse_block(
+    ours: "DistributionStore",
+    teachers: Sequence[_Teacher],
+    qualities: "NDArray[np.float64] | None",
+    windows: tuple[int, int],
     spec: FusionSpec,
+) -> "Fused":
+    from fusion.functions import avgce, mince, token_quality
+
+    block = ours.block(*windows)
+    models, by_token = [], []
+    for teacher in teachers:
+        theirs, rows = teacher.store.block(*windows), teacher.rows_of(ours, *windows)
+        own = spec if teacher.rows is not None else spec.model_copy(update={"next_token": "vocabulary"})
+        models.append(_project(block, theirs, rows, teacher.vocabulary, own))
+        by_token.append(token_quality(theirs, rows, spec.quality))
+    if qualities is None:
+        quality = np.stack(by_token)
+    else:
+        quality = np.repeat(qualities[:, windows[0] : windows[1]], np.diff(block.windows), axis=1)
+    if spec.function == "mince":
+        return mince(models, quality)
+    return avgce(models, quality, weights=spec.avgce_weights)
+
+
+def _window_quality(
+    teachers: Sequence[_Teacher], windows: Sequence[WindowText], spec: FusionSpec
 ) -> "NDArray[np.float64]":
-    """How well one model predicts the text around each row of the target, [R]; lower is better.
+    """How well each model predicts the group of every window [M, W]; lower is better.
 
-    Windows count from the byte `start` [W] on, the same for all models.
+    All models are judged on the same bytes: windows count from the first byte that each of them can score.
     """
-    from fusion.distributions import window_nll
-    from fusion.functions import group_quality, spread, token_quality
+    from fusion.distributions import WindowScores, common_start, window_nll
+    from fusion.functions import group_quality
 
-    if spec.granularity == "token":
-        return token_quality(model, rows, spec.quality)
+    found: list[list[WindowScores]] = [[] for _ in teachers]
+    for start, stop in teachers[0].store.blocks():
+        blocks = [t.store.block(start, stop) for t in teachers]
+        first_byte = common_start(blocks)
+        for scores, block in zip(found, blocks, strict=True):
+            scores.append(window_nll(block, first_byte))
     by_document = np.unique([w.document for w in windows], return_inverse=True)[1]
     groups = by_document if spec.granularity == "document" else np.arange(len(windows))
-    quality = group_quality(window_nll(model, start), groups, spec.quality)
-    return spread(quality, np.repeat(groups, np.diff(ours.windows)))
+    pooled = [WindowScores(*map(np.concatenate, zip(*scores, strict=True))) for scores in found]
+    return np.stack([group_quality(scores, groups, spec.quality)[groups] for scores in pooled])
 
 
-def _write_teacher(folder: Path, offsets: "NDArray[Any]", fused: "Fused") -> None:
-    rows = fused.distribution
-    arrays: dict[str, NDArray[Any]] = {
-        "offsets": offsets,
-        "ids": rows.ids,
-        "probabilities": rows.probabilities,
-        "leftover": rows.leftover,
-        "kept": rows.kept,
-        "winner": fused.winner,
-    }
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+def _write_attribution(path: Path, attribution: AttributionCount) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def _attribution(
-    fused: "Fused", names: Sequence[str], ours: "Distributions", windows: Sequence[WindowText]
-) -> dict[str, Any]:
-    """Percent of the taught rows by model, in all and by corpus part."""
-    parts = np.repeat(np.array([w.part for w in windows]), np.diff(ours.windows))
-    kept = fused.winner >= 0
-    by_part = {
-        part: {
-            n: 100 * float((fused.winner[kept & (parts == part)] == i).mean()) for i, n in enumerate(names)
-        }
-        for part in sorted(set(parts.tolist()))
-        if (kept & (parts == part)).any()
-    }
-    return {
-        "attribution": {n: 100 * float(s) for n, s in zip(names, fused.share, strict=True)},
-        "attribution_by_part": by_part,
-        "taught_percent": 100 * float(kept.mean()) if len(kept) else 0.0,
-    }
-
-
-def _read_teacher(folder: Path) -> "TeacherRows":
-    from fusion.training import TeacherRows
-
-    names = ("offsets", "ids", "probabilities", "leftover", "kept")
-    return TeacherRows(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
-
-
-def train_target(
-    draft: Draft,
-    context: Context,
-    *,
-    target: Folder,
-    bos: bool | None,
-    objective: Mapping[str, Any],
-    training: Mapping[str, Any],
-    seed: int,
-    device: str,
-) -> None:
-    """Train the target: with the fused distributions if they are an input, else as the CLM control."""
-    from fusion.models import load_model, load_tokenizer, pick_device, save_model
-    from fusion.training import Objective, train
-
-    folder = target(context)
-    tokenizer = load_tokenizer(folder)
-    model = load_model(folder, dtype="float32", device=pick_device(device))
-    teacher = _read_teacher(context.folder("fusion")) if "fusion" in context.inputs else None
-    result = train(
-        model,
-        _token_ids(folder, read_windows(context), bos),
-        teacher,
-        Objective(**objective),
-        arguments=training,
-        folder=draft.scratch,
-        pad_id=tokenizer.pad_token_id or 0,
-        seed=seed,
-        evaluation=_token_ids(folder, read_windows(context, held_out=True), bos),
-        report=lambda done, total: context.report("steps", done, total),
-    )
-    save_model(model, tokenizer, draft.folder / "model")
-    draft.facts |= {"tokens": result.tokens, "steps": result.steps, "points": list(result.points)}
-    draft.facts |= model_facts(draft.folder / "model")
-
-
-def _token_ids(folder: Path, windows: Sequence[WindowText], bos: bool | None) -> "list[NDArray[np.int32]]":
-    return [e.input_ids for e in encode_windows(folder, windows, bos)[0]]
+    pq.write_table(pa.table(attribution.by_document()), path)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import evaluating, fusing, inputs
+from harness import evaluating, fusing, inputs, training
 from harness.results import Role
 from harness.settings import Settings
 from harness.stages import Context, Stage, in_order
@@ -20,7 +20,27 @@ from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec
 CONTROL = "control"
 CONVERSION_VERSION = 1  # of GGUF conversion and random weights; raise it when their content changes
 FUSED = "fused"
-BODIES = ("harness.inputs", "harness.fusing")  # the stages' own code, beside that of `fusion` which it calls
+BODIES = ("harness.inputs", "harness.fusing", "harness.coverage", "harness.teacher")  # the stages' own code
+TRAINING = ("harness.inputs", "harness.training", "harness.teacher", "harness.training_arguments")
+ALIGNED_BY = ("alignment", "compare", "next_token", "duplicates")
+FUSED_BY = (
+    "function",
+    "avgce_weights",
+    "granularity",
+    "quality",
+    "include_target",
+    "next_token",
+    "duplicates",
+)
+OBJECTIVE = (
+    "lm_loss_weight",
+    "lm_loss_weight_end",
+    "lm_loss_weight_schedule",
+    "temperature",
+    "loss",
+    "leftover",
+    "without_teacher",
+)
 WORLD = ("harness.micro.world", "harness.micro.vocabularies")
 NUMBERS = ("torch", "transformers", "tokenizers")  # libraries whose release may change a model's numbers
 
@@ -145,14 +165,11 @@ def _fused_stage(
         )
         for s in sources
     }
-    settings = spec.model_dump(
-        mode="json", include={"function", "granularity", "quality", "include_target", "top_k"}
-    )
     fusion = Stage(
         "fusion",
-        settings,
+        spec.model_dump(mode="json", include=set(FUSED_BY)),
         (windows, *distributions.values(), *maps.values(), *alignments.values()),
-        (*BODIES, "fusion.functions", "fusion.distributions"),
+        (*BODIES, "fusion.functions", "fusion.distributions", "fusion.continuation", "fusion.shards"),
         partial(fusing.fuse, spec=spec, target=target.name, sources=[s.name for s in sources]),
     )
     return _training_stage(FUSED, loaded, windows, target, fusion=fusion)
@@ -181,9 +198,9 @@ def _vocabulary_stage(source: Participant, target: Participant, loaded: LoadedSu
     spec = loaded.suite.fusion
     return Stage(
         f"vocabulary:{source.name}",
-        {"vocabulary": spec.vocabulary, "threshold": spec.vocabulary_threshold},
+        spec.model_dump(mode="json", include={"vocabulary", "vocabulary_threshold", "compare"}),
         (target.stage, source.stage),
-        (*BODIES, "fusion.vocabulary", "fusion.models"),
+        (*BODIES, "fusion.vocabulary", "fusion.spelling", "fusion.models"),
         partial(fusing.map_vocabulary, source=source.folder, target=target.folder, spec=spec),
     )
 
@@ -193,14 +210,14 @@ def _alignment_stage(
 ) -> Stage:
     return Stage(
         f"alignment:{source.name}",
-        {"alignment": loaded.suite.fusion.alignment},
+        loaded.suite.fusion.model_dump(mode="json", include=set(ALIGNED_BY)),
         (target.stage, source.stage, *needed),
-        (*BODIES, "fusion.alignment", "fusion.projection", "fusion.distributions", "fusion.models"),
+        (*BODIES, *(f"fusion.{m}" for m in ("alignment", "release", "continuation", "projection", "shards"))),
         partial(
             fusing.align,
             names=(target.name, source.name),
             folders=(target.folder, source.folder),
-            alignment=loaded.suite.fusion.alignment,
+            spec=loaded.suite.fusion,
         ),
     )
 
@@ -209,24 +226,30 @@ def _training_stage(
     name: str, loaded: LoadedSuite, windows: Stage, target: Participant, fusion: Stage | None
 ) -> Stage:
     suite = loaded.suite
-    objective = ("lm_loss_weight", "temperature", "loss", "leftover", "without_teacher")
-    choices = suite.fusion.model_dump(mode="json", include=set(objective)) if fusion else {}
+    choices = suite.fusion.model_dump(mode="json", include=set(OBJECTIVE)) if fusion else {}
     needed = (windows, target.stage, *((fusion,) if fusion else ()))
     return Stage(
         f"training:{name}",
-        {"objective": choices, "training": suite.training, "seed": suite.seed, "bos": target.bos},
+        {
+            "objective": choices,
+            "training": suite.training,
+            "lora": suite.lora,
+            "seed": suite.seed,
+            "bos": target.bos,
+        },
         needed,
-        (*BODIES, "harness.training_arguments", "fusion.training", "fusion.tokens", "fusion.models"),
+        (*TRAINING, "fusion.training", "fusion.tokens", "fusion.models"),
         partial(
-            fusing.train_target,
+            training.train_target,
             target=target.folder,
             bos=target.bos,
             objective=choices,
             training=suite.training,
+            lora=suite.lora,
             seed=suite.seed,
             device=suite.scoring.device,
         ),
-        libraries=(*NUMBERS, "accelerate"),
+        libraries=(*NUMBERS, "accelerate", *(("peft",) if suite.lora else ())),
     )
 
 

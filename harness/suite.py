@@ -8,9 +8,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from fusion.presets import PRESETS
 from harness.errors import SuiteError, nearest
+from harness.lora import lora_mistakes
 from harness.suite_mistakes import CORPUS_KEYS, cross_mistakes, type_mistakes, version_mistakes
 from harness.suite_yaml import apply_overrides, read_yaml
 from harness.training_arguments import check_training
@@ -67,24 +69,42 @@ class CorpusSpec(Frozen):
 
 
 class FusionSpec(Frozen):
-    """The method's parameters; paper names in parentheses."""
+    """The method's parameters; paper names in parentheses.
 
+    `paper` sets those that the paper decides (`fusion.presets`); a key written beside it wins.
+    """
+
+    paper: Literal["fusellm", "fusellm-release"] | None = None
     block_size: int = Field(default=2048, gt=1)  # tokens per window, of the longest tokenizer
     alignment: Literal["end_byte", "em", "mined"] = "end_byte"
-    vocabulary: Literal["em", "mined"] = "em"
+    vocabulary: Literal["em", "mined", "prefix"] = "em"
     vocabulary_threshold: float = Field(default=0.34, ge=0, lt=1)  # mined: largest distance / longer length
+    compare: Literal["bytes", "spelling"] = (
+        "bytes"  # em, mined: what tokens stand for, or how they are spelled
+    )
+    next_token: Literal["text", "vocabulary"] = "text"  # whom the mass on the token that came belongs to
+    duplicates: Literal["add", "first"] = "add"  # source tokens that become one target token
     function: Literal["mince", "avgce"] = "mince"
+    avgce_weights: Literal["softmax", "release"] = "softmax"  # softmax(-quality), or softmax(exp(-quality))
     granularity: Literal["document", "window", "token"] = "document"
     quality: Literal["bits_per_byte", "cross_entropy"] = "bits_per_byte"
     include_target: bool = True  # the target before fusion is one of the sources (paper: yes)
     lm_loss_weight: float = Field(default=0.9, ge=0, le=1)  # lambda
+    lm_loss_weight_end: float | None = Field(default=None, ge=0, le=1)  # lambda at the last step, if annealed
+    lm_loss_weight_schedule: Literal["linear", "cosine"] = "linear"
     top_k: int = Field(default=10, ge=1, le=256)
     temperature: float = Field(default=1.0, gt=0)
     loss: Literal["ce", "kl"] = "ce"
     leftover: Literal["residual", "renormalise"] = "residual"
-    without_teacher: Literal["gold", "mask"] = "gold"  # one-hot on the true next token (paper), or nothing
+    without_teacher: Literal["gold", "mask", "current"] = "gold"  # the true next token (paper), or nothing
     extraction_batch_tokens: int = Field(default=4096, gt=0)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: Any) -> Any:
+        name = given.get("paper") if isinstance(given, dict) else None
+        return {**PRESETS[name], **given} if isinstance(name, str) and name in PRESETS else given
 
 
 class BenchmarkSpec(Frozen):
@@ -135,6 +155,7 @@ class Suite(Frozen):
     corpus: CorpusSpec
     fusion: FusionSpec = FusionSpec()
     training: dict[str, Any] = {}
+    lora: dict[str, Any] | None = None  # train low-rank adapters, merged at the end; peft LoraConfig names
     controls: tuple[Literal["clm"], ...] = ("clm",)
     benchmarks: dict[Capability, tuple[BenchmarkSpec, ...]] = Field(min_length=1)
     scoring: ScoringSpec = ScoringSpec()
@@ -228,6 +249,8 @@ def _validated(raw: dict[str, Any], folder: Path) -> tuple[Suite | None, list[st
         raw = dict(raw)
         raw["training"], mistakes = check_training(raw["training"])
         found += mistakes
+    if isinstance(raw.get("lora"), dict):
+        found += lora_mistakes(raw["lora"])
     try:
         return Suite.model_validate(raw), found
     except ValidationError as error:

@@ -55,6 +55,7 @@ def cross_mistakes(raw: dict[str, Any], folder: Path) -> Iterator[str]:
             yield f"{path}.name: 'target' is the target's part in the experiment; rename this source"
     yield from _corpus_mistakes(raw.get("corpus"), folder)
     yield from _evaluation_mistakes(raw.get("training"), raw.get("corpus"))
+    yield from _fusion_mistakes(raw.get("fusion"))
     yield from _device_mistakes(raw.get("scoring"))
     yield from _published_mistakes(raw.get("comparison"))
 
@@ -64,6 +65,15 @@ def _evaluation_mistakes(training: Any, corpus: Any) -> Iterator[str]:
     held_out = corpus.get("evaluation_fraction") if isinstance(corpus, dict) else None
     if isinstance(strategy, str) and strategy != "no" and held_out in (None, 0):
         yield f"training.eval_strategy: {strategy!r} needs corpus.evaluation_fraction above 0"
+
+
+def _fusion_mistakes(fusion: Any) -> Iterator[str]:
+    if not isinstance(fusion, dict):
+        return
+    if fusion.get("vocabulary") == "prefix" and fusion.get("compare") == "spelling":
+        yield "fusion.compare: 'spelling' has no prefixes; vocabulary 'prefix' compares bytes"
+    if fusion.get("lm_loss_weight_schedule") and fusion.get("lm_loss_weight_end") is None:
+        yield "fusion.lm_loss_weight_schedule: not used without lm_loss_weight_end"
 
 
 def _device_mistakes(scoring: Any) -> Iterator[str]:

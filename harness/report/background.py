@@ -1,7 +1,7 @@
 """How the result came about: training curves, transfer, stages and cost, reproducibility."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -31,24 +31,41 @@ def training_panels(record: RunRecord) -> Markup | None:
     return tag("div", panels, class_="panels") if panels else None
 
 
-COVERAGE = {"agreement": "next token agrees"}  # what is not a share that was kept
+COVERAGE = {  # key of a record's coverage -> heading
+    "positions": "positions kept",
+    "mass": "mass kept",
+    "agreement": "next token agrees",
+    "next_token": "mass on the token that came",
+    "by_offsets": "windows by character offsets",
+}
 
 
 def transfer_table(record: RunRecord) -> Markup | None:
-    """Per source: how much of it could be aligned and mapped, and how often the fusion function chose it."""
+    """Per teacher, in all and by corpus part: how much of it reached the target, and how much it taught."""
     names = dict.fromkeys((*record.coverage, *record.attribution))
-    columns = list(dict.fromkeys(key for values in record.coverage.values() for key in values))
     if not names:
         return None
-    rows: list[list[Child]] = [
-        [
-            name,
-            *(_percent(record.coverage.get(name, {}).get(c)) for c in columns),
-            _percent(record.attribution.get(name)),
-        ]
-        for name in names
-    ]
-    return _table(["Teacher", *(COVERAGE.get(c, f"{c} kept") for c in columns), "positions taught"], rows)
+    columns = [c for c in COVERAGE if any(c in values for values in record.coverage.values())]
+    rows = [row for name in names for row in _transfer_rows(record, name, columns)]
+    return _table(
+        ["Teacher", "corpus", *(COVERAGE[c] for c in columns), "positions taught"], rows, left=(0, 1)
+    )
+
+
+def _transfer_rows(record: RunRecord, name: str, columns: list[str]) -> Iterator[list[Child]]:
+    coverage = record.coverage.get(name, {})
+    taught = _taught_by_part(record)
+    own = {key.partition(".")[2] for key in coverage if "." in key}
+    yield [name, "all", *(_percent(coverage.get(c)) for c in columns), _percent(record.attribution.get(name))]
+    for part in sorted(own | taught.keys()):
+        shares = [_percent(coverage.get(f"{c}.{part}")) for c in columns]
+        yield ["", part, *shares, _percent(taught.get(part, {}).get(name))]
+
+
+def _taught_by_part(record: RunRecord) -> dict[str, dict[str, float]]:
+    """Corpus part -> model -> percent, as the fusion stage counted it."""
+    found = (s.facts.get("attribution_by_part", {}) for s in record.stages if s.name == "fusion")
+    return dict(next(found, {}))
 
 
 def stage_table(record: RunRecord) -> Markup:

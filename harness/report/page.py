@@ -140,8 +140,9 @@ def _background(record: RunRecord) -> Markup:
             _section("Training", "", background.training_panels(record)),
             _section(
                 "What the sources taught",
-                "How much of each source's predictions survived alignment and vocabulary map, and whom the "
-                "fusion function chose as teacher.",
+                "How much of each source's predictions survived alignment and vocabulary map, by part of the "
+                "corpus, and whom the fusion function chose as teacher. Where a tokenizer changes the text "
+                "(case, normal forms), its windows are aligned by character offsets.",
                 background.transfer_table(record),
             ),
             _section("Cost", "", background.cost_table(record)),

@@ -54,18 +54,18 @@ def test_stages_are_all_there_by_name() -> None:
 
 
 def test_extraction_by_hand() -> None:
-    """2 P T = 2 x 2e8 x 1e6 = 4e14 FLOPs; at 60 % of 1e9 a second; 74 bytes a position at k = 10."""
+    """2 P T = 2 x 2e8 x 1e6 = 4e14 FLOPs; at 60 % of 1e9 a second; 47 bytes a token at k = 10."""
     found = cost("distributions:other")
     assert found["tokens"] == corpus_tokens(CORPUS) == MILLION
     assert found["flops"] == pytest.approx(4e14)
     assert found["seconds"] == pytest.approx(4e14 / 0.6e9)
-    assert found["disk_bytes"] == 74 * MILLION
+    assert found["disk_bytes"] == 47 * MILLION
 
 
 def test_a_stored_position_by_hand() -> None:
-    """k ids of 4 bytes and k log-probabilities of 2; leftover 2, gold 4, input id 4, end 4."""
-    assert row_bytes(10) == 74
-    assert row_bytes(20) - row_bytes(10) == 60
+    """k ids of 2 bytes and k log-probabilities of 2; leftover 2, gold 2, input id 2, length 1."""
+    assert row_bytes(10) == 47
+    assert row_bytes(20) - row_bytes(10) == 40
 
 
 def test_training_by_hand() -> None:

@@ -39,6 +39,12 @@ def _families(names: set[str]) -> set[str]:
         ("fusion.lm_loss_weight=0.5", {"training:fused", "scoring"}),
         ("fusion.function=avgce", {"fusion", "training:fused", "scoring"}),
         ("fusion.alignment=em", {"alignment", "fusion", "training:fused", "scoring"}),
+        ("fusion.compare=spelling", {"vocabulary", "alignment", "fusion", "training:fused", "scoring"}),
+        ("fusion.next_token=vocabulary", {"alignment", "fusion", "training:fused", "scoring"}),
+        ("fusion.duplicates=first", {"alignment", "fusion", "training:fused", "scoring"}),
+        ("fusion.avgce_weights=release", {"fusion", "training:fused", "scoring"}),
+        ("fusion.lm_loss_weight_end=0.9", {"training:fused", "scoring"}),
+        ("lora={r: 4}", {"training:fused", "training:control", "scoring"}),
         ("seed=3", {"training:fused", "training:control", "scoring"}),
         ("scoring.batch_size=7", set()),
         ("comparison.confidence=0.9", set()),
@@ -62,10 +68,10 @@ def test_both_trainings_come_from_the_same_code_start_and_seed() -> None:
 @pytest.mark.parametrize(
     ("module", "families"),
     [
-        (
-            "harness.fusing",
-            {"distributions", "vocabulary", "alignment", "fusion", "training:fused", "training:control"},
-        ),
+        ("harness.fusing", {"distributions", "vocabulary", "alignment", "fusion"}),
+        ("harness.training", {"training:fused", "training:control"}),
+        ("fusion.continuation", {"alignment", "fusion"}),
+        ("fusion.release", {"alignment"}),
         ("fusion.objective", {"training:fused", "training:control"}),
         ("harness.micro.vocabularies", {"corpus"}),
     ],

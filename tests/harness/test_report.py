@@ -57,11 +57,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
     return sample_run(folder), folder
 
 
-def test_the_next_token_agrees_and_is_not_kept(run: tuple[RunRecord, Path]) -> None:
-    coverage = {"logic-llama": {"positions": 88.6, "mass": 93.1, "agreement": 71.25, "positions.code": 80.0}}
+def test_what_reached_the_target_is_shown_by_part(run: tuple[RunRecord, Path]) -> None:
+    coverage = {
+        "logic-llama": {"positions": 88.6, "agreement": 71.25, "next_token": 41.5, "positions.code": 80.0}
+    }
     text = str(transfer_table(run[0].model_copy(update={"coverage": coverage})))
-    for heading in ("mass kept", "next token agrees", "positions.code kept"):
+    for heading in ("positions kept", "next token agrees", "mass on the token that came"):
         assert heading in text
+    assert "positions.code" not in text
+    whole, _, part = text.partition(">code<")
+    assert "88.6" in whole and "80" in part.partition("</tr>")[0]
 
 
 def test_a_run_without_a_verdict_says_so(run: tuple[RunRecord, Path]) -> None:

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fusion.presets import PRESETS
 from harness.errors import SuiteError
 from harness.suite import LoadedSuite, description, limit_items, load_suite, resolved
 
@@ -445,6 +446,57 @@ def test_training_bounds_leave_what_has_a_meaning(folder: Path) -> None:
 def test_training_takes_values_of_any_declared_type(folder: Path) -> None:
     given = {"lr_scheduler_type": "cosine", "warmup_steps": 0.1, "deepspeed": {"zero": 2}, "fsdp": None}
     assert load(folder, training=given).suite.training == given
+
+
+# --- fusion and its presets ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_sets_all_of_the_papers_choices(folder: Path, name: str) -> None:
+    spec = load(folder, fusion={"paper": name}).suite.fusion
+    assert {key: getattr(spec, key) for key in PRESETS[name]} == PRESETS[name]
+    assert spec.without_teacher == ("gold" if name == "fusellm" else "current")
+
+
+def test_a_key_beside_a_preset_wins(folder: Path) -> None:
+    spec = load(folder, "fusion.top_k=5", fusion={"paper": "fusellm", "function": "avgce"}).suite.fusion
+    assert (spec.function, spec.top_k, spec.leftover) == ("avgce", 5, "renormalise")
+
+
+@pytest.mark.parametrize(
+    ("fusion", "message"),
+    [
+        (
+            {"paper": "fusellm-relese"},
+            "'fusellm-relese' is not one of 'fusellm', 'fusellm-release'",
+        ),
+        ({"vocabulary": "prefix", "compare": "spelling"}, "fusion.compare: 'spelling' has no prefixes"),
+        ({"lm_loss_weight_schedule": "cosine"}, "not used without lm_loss_weight_end"),
+        ({"lm_loss_weight_end": 1.5}, "fusion.lm_loss_weight_end: input should be less than or equal to 1"),
+        ({"top_k": 257}, "fusion.top_k: input should be less than or equal to 256"),
+    ],
+)
+def test_rules_for_fusion(folder: Path, fusion: dict[str, Any], message: str) -> None:
+    assert message in only_mistake(folder, fusion=fusion)
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        ({"rank": 8}, "lora.rank: not a LoraConfig name"),
+        ({"lora_alfa": 8}, "lora.lora_alfa: not a LoraConfig name (did you mean 'lora_alpha'?)"),
+        ({"task_type": "SEQ_CLS"}, "lora.task_type: set by the harness"),
+        ({"r": 0}, "lora.r: must be a whole number of at least 1, not 0"),
+        ({"layers_to_transform": [1], "target_modules": "a.*"}, "lora: "),
+    ],
+)
+def test_lora_is_checked_against_peft(folder: Path, lora: dict[str, Any], message: str) -> None:
+    assert message in only_mistake(folder, lora=lora)
+
+
+def test_lora_takes_pefts_own_names(folder: Path) -> None:
+    given = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "lora_dropout": 0.1}
+    assert load(folder, lora=given).suite.lora == given
 
 
 # --- limits ----------------------------------------------------------------------------------------------
