@@ -1,9 +1,5 @@
 """A row is used where its source has read what the target has read."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fusion.alignment import align_em, align_end_byte, align_mined, edit_path
-from fusion.tokens import TokenTable, encode, token_table
+from fusion.release import align_release
+from fusion.spelling import map_same_spelling, spellings
+from fusion.tokens import TokenTable, encode, token_spans, token_table
 from fusion.vocabulary import VocabularyMap, map_exact
 from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families, word_piece
 
@@ -185,26 +183,120 @@ def test_end_byte_keeps_more_than_exact_match_here() -> None:
     assert (by_end >= 0).sum() > (mined >= 0).sum() >= (exact >= 0).sum() > 0
 
 
-# --- the authors' code
+# --- whatever the text
 
 
-def golden_tokens(row: dict[str, Any], side: str, vocabulary: list[str], marker: str) -> list[str]:
-    return [vocabulary[i].replace(marker, "") for i in row[f"{side}_ids"]]
+LANGUAGES = [
+    "The cats sat. ",
+    "Le chat s'est assis; ",
+    "日本語と漢字 ",
+    "नमस्ते दुनिया ",
+    "مرحبا بالعالم ",
+    "Привет, мир ",
+]
+ODDITIES = [
+    "😀👩\u200d👩\u200d👧",
+    "\r\n",
+    "\t\t",
+    "\x00",
+    " \n  ",
+    "e\u0301",
+    "a" * 300,
+    " " * 70,
+    "<s>",
+    "</s>",
+    "\u2581",
+    "\u0120",
+]
+texts = st.lists(st.sampled_from(LANGUAGES + ODDITIES) | st.text(max_size=8), max_size=6).map("".join)
+COVERING = {"byte_level": byte_level, "byte_fallback": byte_fallback}  # tokenizers that write any text
 
 
-def test_paths_are_the_authors(shared: Path) -> None:
-    """On their spelling (marker of the space removed): same partners for each target token, same cost."""
-    from tokenizers import Tokenizer
+@settings(max_examples=80, deadline=None)
+@given(text=texts)
+def test_every_byte_is_covered_once(text: str) -> None:
+    """Ends ascend to the text's length without a gap: each byte is read up to by one token."""
+    for make in COVERING.values():
+        spans = token_spans(make(), token_table(make()), text)
+        before = np.concatenate([np.zeros(1, np.int32), spans.ends])
+        assert before[-1] == len(text.encode())
+        assert (np.diff(before) >= 0).all()
+        read = spans.ends > spans.starts
+        assert (spans.starts[read] <= before[:-1][read]).all()
 
-    vocabularies = {}
-    for name in ("bpe8k", "uni8k"):
-        tokenizer = Tokenizer.from_file(str(shared / "golden/toks" / name / "tokenizer.json"))
-        vocabularies[name] = [str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size())]
-    for row in json.loads((shared / "golden/align_REF_uni8k_to_bpe8k.json").read_text()):
-        source = golden_tokens(row, "blend", vocabularies["uni8k"], "\u2581")
-        target = golden_tokens(row, "base", vocabularies["bpe8k"], "\u0120")
-        path, cost = edit_path(source, target)
-        partners: list[list[int]] = [[] for _ in target]
-        for i, j in path.tolist():
-            partners[j].append(i)
-        assert partners == row["base_to_blending"] and cost == row["dtw_cost"]
+
+@settings(max_examples=40, deadline=None)
+@given(text=texts)
+def test_a_tokenizer_meets_itself_in_all_modes(text: str) -> None:
+    for make in COVERING.values():
+        names = token_table(make())
+        found = encode(make(), names, text, bos="bos" in names.roles, eos=True)
+        itself = np.arange(len(found.input_ids) - 1)
+        ids = found.input_ids, found.input_ids
+        assert align_em(*ids, names, names).tolist() == itself.tolist()
+        assert align_mined(*ids, names, names, map_exact(names, names)).tolist() == itself.tolist()
+        own = spellings(make())
+        assert align_release(*ids, own, own, None).tolist() == itself.tolist()
+        assert align_release(*ids, own, own, map_same_spelling(own, own)).tolist() == itself.tolist()
+        last = np.append(found.ends[1:-1] != found.ends[:-2], True)[: len(itself)]
+        assert (
+            align_end_byte(found.ends[:-1], found.ends[:-1]).tolist() == np.where(last, itself, -1).tolist()
+        )
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=texts)
+def test_aligned_rows_have_read_the_same_bytes(text: str) -> None:
+    a, b = (encode(make(), token_table(make()), text, bos=False, eos=True) for make in COVERING.values())
+    for ours, theirs in ((a, b), (b, a)):
+        rows = align_end_byte(ours.ends[:-1], theirs.ends[:-1])
+        hit = rows >= 0
+        assert (ours.ends[:-1][hit] == theirs.ends[rows[hit]]).all()
+        common = set(ours.ends[:-1].tolist()) & set(theirs.ends[:-1].tolist())
+        assert set(ours.ends[:-1][hit].tolist()) == common
+
+
+@settings(max_examples=100, deadline=None)
+@given(ours=ascending, theirs=ascending, data=st.data())
+def test_windows_aligned_one_by_one_are_aligned_as_a_whole(
+    ours: NDArray[np.int32], theirs: NDArray[np.int32], data: st.DataObject
+) -> None:
+    """A cut at byte c puts rows that end at or before c into the first window, the others into the second."""
+    cut = data.draw(st.integers(0, int(max(ours.max(initial=0), theirs.max(initial=0)))))
+    a, b = np.searchsorted(ours, cut, "right"), np.searchsorted(theirs, cut, "right")
+    second = align_end_byte(ours[a:] - cut, theirs[b:] - cut)
+    parts = [*align_end_byte(ours[:a], theirs[:b]), *np.where(second >= 0, second + b, -1)]
+    assert parts == align_end_byte(ours, theirs).tolist()
+
+
+def test_cheapest_path_of_windows_is_that_of_the_whole_where_they_part_alike() -> None:
+    """Where a cut is a zero-cost diagonal step, the path goes through it: windows change nothing."""
+    first, second = (["ab", "c", "\n"], ["a", "b", "c", "\n"]), (["de", "f"], ["d", "ef"])
+    parts = [edit_path(*first)[0], edit_path(*second)[0] + np.array([3, 4])]
+    whole, cost = edit_path(first[0] + second[0], first[1] + second[1])
+    assert whole.tolist() == np.concatenate(parts).tolist()
+    assert cost == edit_path(*first)[1] + edit_path(*second)[1]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [((), ()), ((0,), ()), ((), (1,)), ((0,), (1,))])
+def test_empty_windows_have_no_rows_in_any_mode(ours: tuple[int, ...], theirs: tuple[int, ...]) -> None:
+    """Neither text nor bos: nothing predicts anything."""
+    nothing = VocabularyMap(np.full(6, -1, np.int32), np.full(6, -1, np.int32))
+    assert align_em(ints(*ours), ints(*theirs), TARGET, SOURCE).tolist() == []
+    assert align_mined(ints(*ours), ints(*theirs), TARGET, SOURCE, nothing).tolist() == []
+    assert align_end_byte(ints(*ours)[:-1], ints(*theirs)[:-1]).tolist() == []
+
+
+def test_a_target_that_reads_on_where_the_source_is_empty_has_no_teacher() -> None:
+    assert align_em(ints(0, 1, 2), ints(), TARGET, SOURCE).tolist() == [-1, -1]
+    assert align_em(ints(), ints(0, 1), TARGET, SOURCE).tolist() == []
+
+
+long_words = st.lists(st.text("abc", max_size=90), min_size=1, max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(source=long_words, target=long_words)
+def test_path_over_very_long_tokens(source: list[str], target: list[str]) -> None:
+    path, cost = edit_path(source, target)
+    assert (path.tolist(), cost) == slow_path(source, target)
