@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from fusion.errors import FusionError
 from fusion.heads import Head, learned_by
 from fusion.passes import open_pass
 
@@ -55,7 +56,8 @@ def chunked_sums(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(total, causal LM sum, fusion sum) of hidden states [N, D], float32 scalars.
 
-    total = a x causal LM sum + b x fusion sum; gradients flow through it alone, and only once.
+    total = a x causal LM sum + b x fusion sum; gradients flow through it alone, and only once. Raises
+    FusionError on ids beyond the logits, and on gradients in float16.
     """
     learned = learned_by(head, hidden) if torch.is_grad_enabled() else ()
     wanted = torch.is_grad_enabled() and (hidden.requires_grad or bool(learned))
@@ -65,6 +67,8 @@ def chunked_sums(
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
             logits = work.logits(part)
+            if start == 0:
+                _check_ids(rows, logits.shape[-1])
             sums += chunk_sums_(logits, rows.part(part), weights, temperature, gradient=wanted)
             if wanted:
                 work.push(part, logits)
@@ -74,6 +78,15 @@ def chunked_sums(
         gradients = [work.hidden_gradient, *work.learned_gradients()]
         total = _Precomputed.apply(total, gradients, hidden, *learned)  # type: ignore[no-untyped-call]
     return total, sums[0], sums[1]
+
+
+def _check_ids(rows: Rows, vocabulary: int) -> None:
+    largest = max(int(rows.ids.max()), int(rows.labels.max()))
+    if largest >= vocabulary:
+        raise FusionError(
+            f"token {largest} is to be learned, but the model's logits are {vocabulary} wide",
+            remedy="make labels and teacher with the target's own tokenizer; check that the model fits it",
+        )
 
 
 def chunk_sums_(

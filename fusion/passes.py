@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fusion.errors import FusionError
 from fusion.heads import Head, Projection, finished
 
 _BLOCK = 8192  # columns of a low-precision weight's gradient that are widened at a time
@@ -34,6 +35,12 @@ class HeadPass(Protocol):
 
 def open_pass(head: Head, hidden: Tensor, learned: Sequence[Tensor]) -> HeadPass:
     """The pass that suits `head`, over hidden states [N, D]; `learned` as `learned_by` returns it."""
+    if (hidden.requires_grad or learned) and torch.float16 in (hidden.dtype, _autocast_dtype(hidden)):
+        raise FusionError(
+            "training in float16: gradients are formed with the loss, before a loss scaler could widen them, "
+            "and many would vanish",
+            remedy="train in bfloat16 (bf16: true) or float32",
+        )
     if isinstance(head, Projection):
         return _ProjectionPass(head, hidden, bool(learned))
     return _AnyPass(head, hidden, learned)

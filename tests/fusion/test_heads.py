@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, linear
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusion.decoder import split_model
+from fusion.errors import FusionError
 from fusion.heads import Head, Projection, learned_by
 from fusion.objective import IGNORED, SparseTeacher, fusion_loss
 from tests.fusion.tiny import ARCHITECTURES, tiny_model
@@ -160,6 +161,25 @@ def _agree_roughly(head: Head, hidden: Tensor, labels: Tensor, teacher: SparseTe
     ):
         assert ours.dtype == at.dtype
         assert float((ours - theirs).abs().max()) <= 0.02 * float(theirs.abs().max())
+
+
+def test_training_in_float16_is_refused_and_evaluation_is_not() -> None:
+    torch.manual_seed(1)
+    hidden, labels, teacher = drawn()
+    head = Projection(torch.randn(V, D).half())
+    evaluated = fusion_loss(hidden.detach().half(), head, labels, teacher, lm_loss_weight=0.3).total
+    assert evaluated.isfinite()
+    with pytest.raises(FusionError, match="float16"):
+        fusion_loss(hidden.detach().half().requires_grad_(), head, labels, teacher, lm_loss_weight=0.3)
+
+
+@pytest.mark.parametrize("of", ["teacher", "labels"])
+def test_tokens_beyond_the_logits_are_refused(of: str) -> None:
+    hidden, labels, teacher = drawn()
+    teacher.kept[:] = True
+    (teacher.ids[:, 0] if of == "teacher" else labels)[5] = V
+    with pytest.raises(FusionError, match=f"token {V} is to be learned, but .* {V} wide"):
+        fusion_loss(hidden, HEADS["projection"](), labels, teacher, lm_loss_weight=0.3)
 
 
 def test_low_precision_gradients_are_summed_in_float32() -> None:
