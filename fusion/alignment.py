@@ -8,7 +8,8 @@ input_ids[t + 1]).
 
 `align_end_byte` asks what makes that valid: both have read the same bytes. `align_em` and `align_mined` are
 the paper's (Wan et al. 2024, section 3.1): tokens matched by dynamic programming at least edit cost, kept
-where one token meets one and the two are equal (EM), or equal under the vocabulary map (MinED).
+where one token meets one and the two are equal (EM), or equal under the vocabulary map (MinED). They compare
+bytes; `fusion.release` compares spellings, as the authors' code does.
 """
 
 from collections.abc import Hashable, Sequence
@@ -79,11 +80,22 @@ def edit_path(source: Sequence[str], target: Sequence[str]) -> tuple[NDArray[np.
     """
     if not source or not target:
         return np.zeros((0, 2), np.int32), 0
+    steps, total = _walk(*cost_table(source, target))
+    return _trace(steps), int(total)
+
+
+def cost_table(
+    source: Sequence[str], target: Sequence[str]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Levenshtein distances of the distinct tokens, and which of them each token is.
+
+    int32 `source_index` [S_s], `target_index` [S_t] and `costs`: tokens i and j differ by
+    `costs[source_index[i], target_index[j]]`. Text repeats itself: the table is far smaller than the path's.
+    """
     source_kinds, source_index = _unique(source)
     target_kinds, target_index = _unique(target)
     costs = process.cdist(source_kinds, target_kinds, scorer=Levenshtein.distance, dtype=np.int32)
-    steps, total = _walk(source_index, target_index, costs)
-    return _trace(steps), int(total)
+    return source_index, target_index, costs
 
 
 def _one_to_one(
