@@ -197,6 +197,15 @@ def test_the_evaluation_loss_is_the_causal_one_alone(tmp_path: Path) -> None:
     assert logged == pytest.approx(float(clm), abs=1e-4)
 
 
+def test_in_evaluation_mode_a_teacher_does_not_count() -> None:
+    model = tiny_model("llama", seed=1)
+    attach_objective(model, Objective(lm_loss_weight=0.1))
+    data = WindowDataset(_windows(), _rows(_windows(), shift=0))
+    with torch.no_grad():
+        found = model.eval()(**Collator(0)([data[i] for i in range(len(data))])).loss
+    assert float(found) == pytest.approx(_loss(Objective(), None, _windows()), abs=1e-6)
+
+
 def test_tokens_are_those_that_carry_a_label_times_epochs(tmp_path: Path) -> None:
     _, result = _train(tmp_path, None, Objective(), max_steps=-1, num_train_epochs=3)
     assert result.tokens == 3 * sum(len(w) - 1 for w in _windows())
