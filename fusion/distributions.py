@@ -4,21 +4,14 @@
     N   rows of a batch         V   vocabulary         K   entries kept of each row
 
 Row t is the prediction after reading input_ids[0..t]; the token that came, `gold`, is input_ids[t + 1].
-
-On disk: one .npy file per field of `Distributions`, nothing padded, memory-mapped on reading. A row takes
-4K (6K for vocabularies above 65,536) + 14 bytes with its token's id and end.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
-import torch
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fusion.errors import FusionError
 from fusion.tokens import Encoding
@@ -35,6 +28,10 @@ class TopK(NamedTuple):
     leftover: NDArray[np.float32]  # [N], probability of all other tokens together
     gold_logprob: NDArray[np.float32]  # [N]
 
+    def part(self, rows: slice) -> "TopK":
+        """Some of the rows."""
+        return TopK(self.ids[rows], self.logprobs[rows], self.leftover[rows], self.gold_logprob[rows])
+
 
 class WindowScores(NamedTuple):
     """How well a model predicted each window's text: sums, so that windows can be pooled."""
@@ -44,38 +41,9 @@ class WindowScores(NamedTuple):
     tokens: NDArray[np.int64]  # [W], that were predicted
 
 
-def top_k(logits: Tensor, gold: Tensor, k: int) -> TopK:
-    """Keep the k likeliest of logits [N, V], for gold tokens [N].
-
-    Raises FusionError if k exceeds V, or if a row's normaliser, kept entries or gold token are not finite (a
-    logit of minus infinity elsewhere only says that the token is impossible).
-    """
-    if not 1 <= k <= logits.shape[-1]:
-        raise FusionError(
-            f"top-{k} of a vocabulary of {logits.shape[-1]} tokens", remedy="use a smaller top_k"
-        )
-    logits = logits.float()
-    normaliser = logits.logsumexp(-1, keepdim=True)
-    values, ids = logits.topk(k, dim=-1)
-    logprobs = values - normaliser
-    gold_logprob = (logits.gather(-1, gold.long().unsqueeze(-1)) - normaliser).squeeze(-1)
-    if not (logprobs.isfinite().all() and gold_logprob.isfinite().all()):
-        raise FusionError(
-            "logits are not finite (NaN or infinity)",
-            remedy="load the model in float32 and check its weights",
-        )
-    leftover = -torch.expm1(logprobs.logsumexp(-1).clamp(max=0.0))
-    return TopK(
-        ids.to(torch.int32).cpu().numpy(),
-        logprobs.half().cpu().numpy(),
-        leftover.clamp(0.0, 1.0).cpu().numpy(),
-        gold_logprob.cpu().numpy(),
-    )
-
-
 @dataclass(frozen=True)
 class Distributions:
-    """One model's rows over all windows; arrays in memory or mapped from .npy files.
+    """One model's rows over some windows, in memory (`shards` keeps them on disk).
 
     Window w has tokens `token_offsets[w]` to `token_offsets[w + 1]` and rows `windows[w]` to `windows[w +
     1]`.
@@ -100,38 +68,26 @@ class Distributions:
         *,
         k: int,
         vocabulary_size: int,
-        folder: Path | None = None,
     ) -> Self:
         """Room for all rows, tokens filled in, distributions still zero (fill them with `put`).
 
-        Raises FusionError for k outside 1..256 or above the vocabulary's size (the width of the model's
-        logits), and for a window with a token beyond it.
-        With a folder the arrays are its files, mapped for writing; otherwise they are in memory.
+        `vocabulary_size` is the width of the model's logits. Raises FusionError as `check_sizes` does.
         """
-        _check_sizes(encodings, k, vocabulary_size)
+        check_sizes(encodings, k, vocabulary_size)
         lengths = np.array([len(e.input_ids) for e in encodings], np.int64)
-        rows = int(np.maximum(lengths - 1, 0).sum())
-        new = _allocator(folder)
-        out = cls(
-            windows=new("windows", (len(lengths) + 1,), np.int64),
-            token_offsets=new("token_offsets", (len(lengths) + 1,), np.int64),
-            closed=new("closed", (len(lengths),), np.bool_),
-            input_ids=new("input_ids", (int(lengths.sum()),), np.int32),
-            ends=new("ends", (int(lengths.sum()),), np.int32),
-            ids=new("ids", (rows, k), np.int32),
-            logprobs=new("logprobs", (rows, k), np.float16),
-            leftover=new("leftover", (rows,), np.float16),
-            gold_logprob=new("gold_logprob", (rows,), np.float32),
-            exact=new("exact", (len(lengths),), np.bool_),
+        windows = offsets_of(np.maximum(lengths - 1, 0))
+        return cls(
+            windows=windows,
+            token_offsets=offsets_of(lengths),
+            closed=np.array(closed, np.bool_),
+            input_ids=_joined([e.input_ids for e in encodings]),
+            ends=_joined([e.ends for e in encodings]),
+            ids=np.zeros((windows[-1], k), np.int32),
+            logprobs=np.zeros((windows[-1], k), np.float16),
+            leftover=np.zeros(windows[-1], np.float16),
+            gold_logprob=np.zeros(windows[-1], np.float32),
+            exact=np.array([e.exact for e in encodings], np.bool_),
         )
-        out.windows[1:] = np.cumsum(np.maximum(lengths - 1, 0))
-        out.token_offsets[1:] = np.cumsum(lengths)
-        out.closed[:] = closed
-        out.exact[:] = [e.exact for e in encodings]
-        if len(encodings):
-            out.input_ids[:] = np.concatenate([e.input_ids for e in encodings])
-            out.ends[:] = np.concatenate([e.ends for e in encodings])
-        return out
 
     def rows(self, window: int) -> slice:
         """The window's rows."""
@@ -182,26 +138,18 @@ class Distributions:
         self.leftover[rows] = found.leftover
         self.gold_logprob[rows] = found.gold_logprob
 
-    def save(self, folder: Path) -> None:
-        """Write one .npy file per field into the folder, which is made if need be."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for field in fields(self):
-            np.save(folder / f"{field.name}.npy", getattr(self, field.name))
 
-    def flush(self) -> None:
-        """Bring mapped arrays to disk."""
-        for field in fields(self):
-            array = getattr(self, field.name)
-            if isinstance(array, np.memmap):
-                array.flush()
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Map the folder's files for reading. FusionError names a file that is missing or not an array."""
-        return cls(**{field.name: _load(folder / f"{field.name}.npy") for field in fields(cls)})
+def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where pieces of the given lengths [n] begin when they are joined, then where the last ends [n + 1]."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
-def _check_sizes(encodings: Sequence[Encoding], k: int, vocabulary_size: int) -> None:
+def _joined(pieces: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    return np.concatenate([np.zeros(0, np.int32), *pieces]).astype(np.int32)
+
+
+def check_sizes(encodings: Sequence[Encoding], k: int, vocabulary_size: int) -> None:
+    """FusionError for k outside 1..256 or above the vocabulary, and for a token beyond it."""
     if not 1 <= k <= min(MAX_K, vocabulary_size):
         raise FusionError(
             f"top-{k} of a vocabulary of {vocabulary_size} tokens",
@@ -270,32 +218,3 @@ def bits_per_byte(scores: WindowScores) -> NDArray[np.float64]:
     """Bits per byte of each window [W]; nan where no byte was scored."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(scores.bytes > 0, scores.nll / (scores.bytes * np.log(2.0)), np.nan)
-
-
-def _allocator(folder: Path | None) -> Any:
-    if folder is None:
-        return lambda _name, shape, dtype: np.zeros(shape, dtype)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def mapped(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        path = folder / f"{name}.npy"
-        if 0 in shape:  # an empty file cannot be mapped
-            np.save(path, np.zeros(shape, dtype))
-            return np.zeros(shape, dtype)
-        return open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-
-    return mapped
-
-
-def _load(path: Path) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise FusionError(
-            f"{path}: missing from the stored distributions", remedy="extract them again"
-        ) from None
-    except (ValueError, OSError, EOFError) as error:
-        if "mmap" in str(error):  # arrays without elements
-            return np.asarray(np.load(path, allow_pickle=False))
-        raise FusionError(f"{path}: not a readable array ({error})", remedy="extract them again") from None
-    return array

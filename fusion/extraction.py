@@ -1,12 +1,14 @@
 """Read windows with a model and keep its next-token distributions.
 
-    W   windows        S   tokens of a window        B x L   a padded batch        V   vocabulary
+    W   windows        S   tokens of a window        B x L   a padded batch        D   width of hidden states
+    N   rows of a batch, its windows' tokens but for each one's last               V   vocabulary
 
-Windows of similar length share a batch, so little is padded; the head and the top-k run on a chunk of real
-positions at a time, so [positions, V] is never held for a whole batch.
+Windows of similar length share a batch, so little is padded; the head is applied to real positions that
+predict something, and [N, V] is never held (`likeliest`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusion.decoder import Decoder, split_model
-from fusion.distributions import Distributions, TopK, top_k
-from fusion.errors import FusionError
+from fusion.distributions import Distributions, TopK
+from fusion.likeliest import likeliest
+from fusion.shards import DistributionStore, StoreWriter
 from fusion.tokens import Encoding
 
-_CHUNK_LOGITS = 1 << 25  # logits held at a time: 128 MiB in float32
+BATCH_TOKENS = 4096
+SHARD_ROWS = 1 << 18  # a killed extraction repeats at most so many rows
+Report = Callable[[int, int], None]
 
 
 def extract(
@@ -29,26 +34,52 @@ def extract(
     closed: Sequence[bool],
     *,
     k: int,
-    batch_tokens: int = 4096,
-    folder: Path | None = None,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    batch_tokens: int = BATCH_TOKENS,
+    report: Report = lambda done, total: None,
 ) -> Distributions:
-    """The model's distributions over all windows, in their order; written to `folder` if one is given.
+    """The model's distributions over all windows, in their order, in memory.
 
-    `closed[w]` says that window w ends with eos. Raises FusionError naming the window whose logits are not
-    finite, and for k larger than the vocabulary.
+    `closed[w]` says that window w ends with eos. Raises FusionError naming model and window where logits are
+    not finite, for k outside 1..256 or above the vocabulary, and for tokens beyond the model's logits.
     """
     model.eval()
     decoder = split_model(model)
-    width = model.get_output_embeddings().weight.shape[0]
-    out = Distributions.create(encodings, closed, k=k, vocabulary_size=width, folder=folder)
-    done = 0
-    for batch in length_batches([len(e.input_ids) for e in encodings], batch_tokens):
-        _extract_batch(decoder, encodings, batch, k, max(_CHUNK_LOGITS // width, 1), out)
-        done += len(batch)
+    out = Distributions.create(encodings, closed, k=k, vocabulary_size=_width(decoder))
+    for done in _fill(decoder, encodings, out, batch_tokens):
         report(done, len(encodings))
-    out.flush()
     return out
+
+
+def extract_to(
+    folder: Path,
+    model: Any,
+    encodings: Sequence[Encoding],
+    closed: Sequence[bool],
+    *,
+    k: int,
+    batch_tokens: int = BATCH_TOKENS,
+    shard_rows: int = SHARD_ROWS,
+    report: Report = lambda done, total: None,
+) -> DistributionStore:
+    """`extract` into a store on disk, in shards of at most `shard_rows` rows (or a window).
+
+    Shards that an earlier call with the same model, windows and k left in the folder are kept: the first
+    `report` says how many windows they hold.
+    """
+    model.eval()
+    decoder = split_model(model)
+    writer = StoreWriter(
+        folder, encodings, closed, k=k, vocabulary_size=_width(decoder), origin=_origin(decoder.model)
+    )
+    before = writer.windows_done
+    report(before, len(encodings))
+    for start, stop in writer.missing(shard_rows):
+        block = writer.block(start, stop)
+        for done in _fill(decoder, encodings[start:stop], block, batch_tokens, start):
+            report(before + done, len(encodings))
+        writer.write(start, block)
+        before += stop - start
+    return writer.close()
 
 
 def length_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
@@ -66,31 +97,37 @@ def length_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[i
         yield batch
 
 
+def _fill(
+    decoder: Decoder,
+    encodings: Sequence[Encoding],
+    out: Distributions,
+    batch_tokens: int,
+    first_window: int = 0,
+) -> Iterator[int]:
+    """Fill `out` batch by batch; yields how many windows are done. `first_window` is for error messages."""
+    done = 0
+    for batch in length_batches([len(e.input_ids) for e in encodings], batch_tokens):
+        sizes = np.array([max(len(encodings[i].input_ids) - 1, 0) for i in batch])
+        if sizes.any():
+            owner = np.repeat(np.array(batch) + first_window, sizes)
+            found = _read(decoder, [encodings[i].input_ids for i in batch], out.ids.shape[1], owner)
+            for index, stop, size in zip(batch, np.cumsum(sizes), sizes, strict=True):
+                out.put(index, found.part(slice(stop - size, stop)))
+        done += len(batch)
+        yield done
+
+
 @torch.inference_mode()
-def _extract_batch(
-    decoder: Decoder, encodings: Sequence[Encoding], batch: list[int], k: int, chunk: int, out: Distributions
-) -> None:
+def _read(decoder: Decoder, sequences: Sequence[NDArray[np.int32]], k: int, owner: NDArray[np.int64]) -> TopK:
+    """Rows [N] of a batch's windows, one after the other; `owner` [N] numbers each row's window."""
     device = decoder.model.get_input_embeddings().weight.device
-    ids, mask = _padded([encodings[i].input_ids for i in batch])
-    hidden = decoder.hidden(ids.to(device), mask.to(device))
-    for row, index in enumerate(batch):
-        length = len(encodings[index].input_ids)
-        if length > 1:
-            out.put(
-                index, _window_top_k(decoder, hidden[row, : length - 1], ids[row, 1:length], k, chunk, index)
-            )
-
-
-def _window_top_k(decoder: Decoder, hidden: Tensor, gold: Tensor, k: int, chunk: int, window: int) -> TopK:
-    pieces = []
-    for start in range(0, len(hidden), chunk):
-        part = slice(start, start + chunk)
-        try:
-            pieces.append(top_k(decoder.logits(hidden[part]), gold[part].to(hidden.device), k))
-        except FusionError as error:
-            name = decoder.model.config.name_or_path or decoder.model.config.model_type
-            raise FusionError(f"{name}, window {window}: {error.message}", remedy=error.remedy) from error
-    return TopK(*(np.concatenate(field) for field in zip(*pieces, strict=True)))
+    ids, mask = _padded(sequences)
+    predicts = mask[:, 1:].bool()  # a token is there, and one comes after it
+    hidden = decoder.hidden(ids.to(device), mask.to(device))[:, :-1][predicts.to(device)]
+    name = decoder.model.config.name_or_path or decoder.model.config.model_type
+    return likeliest(
+        decoder.head, hidden, ids[:, 1:][predicts], k, where=lambda row: f"{name}, window {owner[row]}"
+    )
 
 
 def _padded(sequences: Sequence[NDArray[np.int32]]) -> tuple[Tensor, Tensor]:
@@ -102,3 +139,18 @@ def _padded(sequences: Sequence[NDArray[np.int32]]) -> tuple[Tensor, Tensor]:
         ids[row, : len(sequence)] = torch.from_numpy(np.asarray(sequence, np.int64))
         mask[row, : len(sequence)] = 1
     return ids, mask
+
+
+def _width(decoder: Decoder) -> int:
+    return int(decoder.model.get_output_embeddings().weight.shape[0])
+
+
+def _origin(model: Any) -> str:
+    """A digest that differs between models in all likelihood: their parameters, sampled 64 at a time."""
+    digest = sha256()
+    for name, parameter in model.named_parameters():
+        values = parameter.detach().flatten()
+        sample = values[:: max(len(values) // 64, 1)].float().cpu().numpy()
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        digest.update(sample.tobytes())
+    return digest.hexdigest()

@@ -36,7 +36,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.distributions import Distributions
+from fusion.distributions import Distributions, check_sizes, offsets_of
 from fusion.errors import FusionError
 from fusion.shard_files import (
     AGAIN,
@@ -171,12 +171,13 @@ class StoreWriter:
         origin: str = "",
         keep: bool = True,
     ) -> None:
+        check_sizes(encodings, k, vocabulary_size)
         self.folder, self.encodings, self.origin = folder, encodings, origin
         self.closed = np.array(closed, np.bool_)
         self.top_k, self.vocabulary_size = k, vocabulary_size
         lengths = np.array([len(e.input_ids) for e in encodings], np.int64)
-        self.token_offsets = _offsets(lengths)
-        self.windows = _offsets(np.maximum(lengths - 1, 0))
+        self.token_offsets = offsets_of(lengths)
+        self.windows = offsets_of(np.maximum(lengths - 1, 0))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "store.json").unlink(missing_ok=True)
         self.shards = self._kept(keep)
@@ -315,7 +316,3 @@ def _size(
 
 def _name(shard: tuple[int, int]) -> str:
     return f"shard-{shard[0]:08d}-{shard[1]:08d}"
-
-
-def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fusion.distributions import (
     Distributions,
@@ -12,7 +9,6 @@ from fusion.distributions import (
     WindowScores,
     bits_per_byte,
     common_start,
-    top_k,
     window_nll,
 )
 from fusion.errors import FusionError
@@ -32,63 +28,6 @@ def rows(nll: list[float], k: int = 2) -> TopK:
         np.full(n, 0.2, np.float32),
         -np.array(nll, np.float32),
     )
-
-
-def test_top_k_by_hand() -> None:
-    """Probabilities 1/2, 1/4, 1/8, 1/8."""
-    logits = torch.tensor([[0.125, 0.5, 0.125, 0.25]]).log() + 7  # a constant changes nothing
-    found = top_k(logits, torch.tensor([2]), 2)
-    assert found.ids.tolist() == [[1, 3]]
-    np.testing.assert_allclose(np.exp(found.logprobs.astype(float)), [[0.5, 0.25]], rtol=1e-3)
-    np.testing.assert_allclose(found.leftover, [0.25], rtol=1e-6)
-    np.testing.assert_allclose(np.exp(found.gold_logprob), [0.125], rtol=1e-6)
-    assert [a.dtype for a in found] == [np.int32, np.float16, np.float32, np.float32]
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.1, 3.0, 100.0]), k=st.integers(1, 20))
-def test_kept_and_left_over_are_everything(seed: int, scale: float, k: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    found = top_k(torch.randn(5, 20, generator=generator) * scale, torch.zeros(5), k)
-    total = np.exp(found.logprobs.astype(np.float64)).sum(1) + found.leftover
-    np.testing.assert_allclose(total, 1, atol=2e-3)  # half precision
-    assert ((found.leftover >= 0) & (found.leftover <= 1)).all()
-    assert (np.diff(found.logprobs.astype(float), axis=1) <= 0).all()
-
-
-def test_small_leftover_is_not_lost() -> None:
-    """One token at logit 12 among 999 at 0 leaves 999 / (999 + e^12) over, here 0.61 %."""
-    logits = torch.zeros(1, 1000)
-    logits[0, 5] = 12.0
-    expected = 999 / (999 + np.exp(12.0))
-    np.testing.assert_allclose(top_k(logits, torch.tensor([5]), 1).leftover, [expected], atol=2e-6)
-
-
-def test_half_precision_logits_are_widened_first() -> None:
-    """A sum of 60,000 equal terms overflows or stalls in half precision."""
-    found = top_k(torch.zeros(1, 60_000, dtype=torch.bfloat16), torch.tensor([7]), 1)
-    np.testing.assert_allclose(found.gold_logprob, [-np.log(60_000)], rtol=1e-5)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_logits_that_are_not_finite_are_an_error(bad: float) -> None:
-    logits = torch.zeros(2, 5)
-    logits[1, 3] = bad
-    with pytest.raises(FusionError, match="not finite"):
-        top_k(logits, torch.zeros(2), 2)
-
-
-def test_impossible_tokens_are_no_error_unless_they_came() -> None:
-    logits = torch.tensor([[0.0, 0.0, -float("inf")]])
-    assert top_k(logits, torch.tensor([0]), 2).leftover == pytest.approx(0, abs=1e-6)
-    with pytest.raises(FusionError, match="not finite"):
-        top_k(logits, torch.tensor([2]), 2)
-
-
-@pytest.mark.parametrize("k", [0, 6])
-def test_k_beyond_the_vocabulary_is_an_error(k: int) -> None:
-    with pytest.raises(FusionError, match=f"top-{k} of a vocabulary of 5"):
-        top_k(torch.zeros(1, 5), torch.zeros(1), k)
 
 
 def filled() -> Distributions:
