@@ -277,3 +277,17 @@ def test_a_models_head_is_found_and_learns_as_under_its_own_loss(architecture: s
     loss = fusion_loss(hidden, decoder.head, labels, None, lm_loss_weight=1.0, chunk=5).total
     torch.testing.assert_close(loss, own, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(list(torch.autograd.grad(loss, learned)), list(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_a_biased_or_hooked_head_is_more_than_a_projection() -> None:
+    model = tiny_model("llama")
+    model.lm_head = nn.Linear(32, 96)
+    ids = torch.arange(8)[None]
+    decoder = split_model(model)
+    assert not isinstance(decoder.head, Projection)
+    torch.testing.assert_close(
+        decoder.head(decoder.hidden(ids, torch.ones_like(ids))), model(input_ids=ids).logits
+    )
+    hooked = tiny_model("llama")
+    hooked.lm_head.register_forward_hook(lambda module, inputs, output: output + 1)
+    assert not isinstance(split_model(hooked).head, Projection)
