@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from fusion.errors import FusionError
 from fusion.tokens import TokenTable, token_table
@@ -143,6 +145,23 @@ def test_the_space_that_a_tokenizer_puts_before_a_text_is_not_the_sources() -> N
     assert found.distance.tolist() == [1, 2, 0, 4]
 
 
+@pytest.mark.parametrize("puts_space", [False, True])
+def test_the_first_token_written_goes_before_the_longest_beginning(puts_space: bool) -> None:
+    """b and c are joined first, so "abc" is written a, bc, although there is a token "ab" (and " ab")."""
+    pieces = ["<unk>", "\n", "\u2581", "a", "b", "c", "bc", "ab", "\u2581a", "\u2581ab"]
+    merges = [("b", "c"), ("\u2581", "a"), ("a", "b"), ("\u2581a", "b")]
+    tokenizer = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, merges, unk_token="<unk>"))
+    marks = [normalizers.Prepend("\u2581")] * puts_space + [normalizers.Replace(" ", "\u2581")]
+    tokenizer.normalizer = normalizers.Sequence(marks)
+    tokenizer.decoder = decoders.Replace("\u2581", " ")
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+    target = token_table(wrapped)
+    assert target.pieces[9] == b" ab"
+    found = map_prefix(table(b"abc", b" abc", b"abcd"), target, wrapped)
+    assert [target.pieces[i] for i in found.target_ids] == [b"a", b" a", b"ab"]  # d is unknown: no tokens
+    assert found.distance.tolist() == [2, 2, 2]
+
+
 def test_word_pieces_begin_words_with_their_space() -> None:
     target, tokenizer = token_table(word_piece()), word_piece()
     found = map_prefix(table(b" catss", b"at.", b"\n"), target, tokenizer)
@@ -153,12 +172,12 @@ def test_word_pieces_begin_words_with_their_space() -> None:
 
 
 def test_bytes_that_are_no_text_go_to_their_longest_beginning() -> None:
-    """Two bytes of a character of three, of which the target has one."""
-    source = table(b"\xe6\x97", b"\xff\xfe", b"\x01")
-    target = table(*(bytes([b]) for b in (0x61, 0xE6)), b"\xff\xfe\xfd")
+    """Parts of characters of three bytes, of which the target has the first and the first two."""
+    source = table(b"\xe6\x98", b"\xe6\x97\xa5\xe6", b"\xff\xfe", b"\x01")
+    target = table(b"a", b"\xe6", b"\xe6\x97", b"\xff\xfe\xfd")
     found = map_prefix(source, target, byte_level())
-    assert found.target_ids.tolist() == [1, -1, -1]
-    assert found.distance.tolist() == [1, -1, -1]
+    assert found.target_ids.tolist() == [1, 2, -1, -1]
+    assert found.distance.tolist() == [1, 2, -1, -1]
 
 
 def test_text_that_spells_like_a_special_token_is_not_that_token() -> None:
@@ -203,8 +222,6 @@ def test_nearest_is_the_authors_where_both_judge_the_same_letters(shared: Path) 
     Where a token and its match are printable ASCII, spelling and bytes are the same letters: there ours is
     theirs, if it is within the threshold (a worse one may give way to a longer token at the same distance).
     """
-    from transformers import PreTrainedTokenizerFast
-
     folders = [shared / "golden/toks" / name for name in ("uni8k", "bpe8k")]
     source, target = (token_table(PreTrainedTokenizerFast.from_pretrained(f)) for f in folders)
     golden = json.loads((shared / "golden/vocabmap_uni8k_to_bpe8k_REF_full.json").read_text())["map"]
