@@ -242,3 +242,65 @@ def test_real_sequences_of_two_families_are_reproduced(shared: Path) -> None:
         table = token_table(tokenizer)
         for text in texts:
             assert token_spans(tokenizer, table, text).ends[-1] == len(text.encode())
+
+
+# --- what a tokenizer changes is known
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+@pytest.mark.parametrize("text", HARD_TEXTS)
+def test_ends_of_lossless_families_are_exact(name: str, text: str) -> None:
+    assert encode(ALL[name], token_table(ALL[name]), text, bos=False, eos=True).exact
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "text"),
+    [
+        (word_piece(lowercase=True), "THE cat"),  # case folded
+        (word_piece(), "The  cat\n"),  # white space dropped
+        (unigram(), "\ufb01n"),  # NFKC: a ligature becomes two letters
+        (composed_byte_level(), "e\u0301"),  # NFC: two characters become one
+        (unigram(), "cat 日本"),  # unknown characters
+    ],
+    ids=["lower", "white space", "NFKC", "NFC", "unknown"],
+)
+def test_texts_that_a_tokenizer_changes_are_marked(tokenizer: Any, text: str) -> None:
+    table = token_table(tokenizer)
+    assert not token_spans(tokenizer, table, text).exact
+    assert not encode(tokenizer, table, text, bos=False, eos=False).exact
+
+
+def test_only_the_texts_that_are_changed_are_marked() -> None:
+    """Lower-casing changes nothing where there is nothing to lower."""
+    tokenizer = word_piece(lowercase=True)
+    table = token_table(tokenizer)
+    found = [token_spans(tokenizer, table, text).exact for text in (" the cat", "the Cat")]
+    assert found == [True, False]
+
+
+def spans_cover_once(name: str, text: str) -> None:
+    """Tokens follow one another from byte 0 to the last; exact ones are also spelled by their bytes."""
+    table = token_table(ALL[name])
+    spans, data = token_spans(ALL[name], table, text), text.encode()
+    assert (spans.starts <= spans.ends).all() and (np.diff(spans.ends) >= 0).all()
+    if spans.exact:
+        assert spans.starts.tolist() == [0, *spans.ends[:-1]][: len(spans.ids)]
+        read = [data[a:b] for a, b in zip(spans.starts, spans.ends, strict=True)]
+        assert b"".join(read) == data
+        spelled = [table.pieces[i] for i in spans.ids]
+        assert all(r == s or b" " + r == s for r, s in zip(read, spelled, strict=True))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    name=st.sampled_from(sorted(ALL)),
+    text=st.text(st.sampled_from("aTe \t\r\n\x00.é\u0301日本语हिन्दी한😀👍🏽\u200dшع"), max_size=30),
+)
+def test_every_byte_of_mixed_scripts_is_covered_once(name: str, text: str) -> None:
+    spans_cover_once(name, text)
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_very_long_tokens_and_texts_are_covered_once(name: str) -> None:
+    spans_cover_once(name, "x" * 5000)
+    spans_cover_once(name, " " * 3000 + "the cat\r\n" * 50)
