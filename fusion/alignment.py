@@ -28,11 +28,11 @@ Rows = NDArray[np.int32]
 _ROOT, _DIAGONAL, _UP, _LEFT = 3, 0, 1, 2
 
 
-def align_end_byte(target_ends: NDArray[np.int32], source_ends: NDArray[np.int32]) -> Rows:
+def align_end_byte(target_ends: NDArray[np.integer[Any]], source_ends: NDArray[np.integer[Any]]) -> Rows:
     """Rows that end at the same byte; ends [R_t] and [R_s] ascend.
 
     Where several rows of one model end at the same byte only the last has read all of it: last is matched to
-    last.
+    last. Windows are aligned one by one on their `ends`, or all at once on `Distributions.read_to`.
     """
     found = np.searchsorted(source_ends, target_ends, side="right") - 1
     out = np.full(len(target_ends), -1, np.int32)

@@ -52,7 +52,7 @@ def _read_the_same(
     target: Distributions, source: Distributions, rows: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
     aligned = np.flatnonzero(rows >= 0)
-    same = source.ends[source.last_read[rows[aligned]]] == target.ends[target.last_read[aligned]]
+    same = source.read_to[rows[aligned]] == target.read_to[aligned]
     out = np.zeros(len(rows), bool)
     out[aligned[same]] = True
     return out
@@ -62,15 +62,8 @@ def _row_that_completes(
     target: Distributions, source: Distributions, taught: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """The source's row whose next token reads up to the end of the target's next token, per taught row."""
-    wanted = _positions(target)[taught]
-    found = np.searchsorted(_positions(source), wanted, side="left")
+    found = np.searchsorted(source.predicts_to, target.predicts_to[taught], side="left")
     return np.minimum(found, len(source.gold_logprob) - 1).astype(np.int64)
-
-
-def _positions(d: Distributions) -> NDArray[np.int64]:
-    """Where the next token of each row ends, as one number that ascends over all windows [R]."""
-    window = np.repeat(np.arange(len(d.closed), dtype=np.int64), np.diff(d.windows))
-    return (window << 32) + d.ends[d.last_read + 1]
 
 
 def _placed(values: NDArray[np.generic], taught: NDArray[np.bool_]) -> NDArray[np.float64]:

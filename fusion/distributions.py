@@ -100,6 +100,23 @@ class Distributions:
         return np.asarray(before + np.arange(len(self.gold_logprob)), np.int64)
 
     @property
+    def read_to(self) -> NDArray[np.int64]:
+        """Bytes of its window that each row has read [R], plus 2^32 times the window's number.
+
+        Ascends over all windows, so that rows of two models that have read the same are found in one search.
+        """
+        return self._placed(self.last_read)
+
+    @property
+    def predicts_to(self) -> NDArray[np.int64]:
+        """As `read_to`, with the token that came after each row [R]."""
+        return self._placed(self.last_read + 1)
+
+    def _placed(self, token: NDArray[np.int64]) -> NDArray[np.int64]:
+        window = np.repeat(np.arange(len(self.closed), dtype=np.int64), np.diff(self.windows))
+        return np.asarray((window << 32) + self.ends[token], np.int64)
+
+    @property
     def gold(self) -> NDArray[np.int32]:
         """The token that came after each row [R]."""
         return np.asarray(self.input_ids[self.last_read + 1], np.int32)

@@ -163,11 +163,16 @@ class _Aligner:
         self.mapped = vocabulary if spec.alignment == "mined" else None
         by_edits = spec.alignment != "end_byte"
         spelled = by_edits and spec.compare == "spelling"
-        self.spellings = tuple(_spellings(f) for f in folders) if spelled else None
-        self.tables = tuple(token_table_of(f) for f in folders) if by_edits and not spelled else None
+        target, source = folders
+        self.spellings = (_spellings(target), _spellings(source)) if spelled else None
+        self.tables = (token_table_of(target), token_table_of(source)) if by_edits and not spelled else None
 
     def block(self, ours: "Distributions", theirs: "Distributions") -> "NDArray[np.int32]":
         """Rows of the block's source, -1 for none, numbered within the block."""
+        from fusion.alignment import align_end_byte
+
+        if self.spec.alignment == "end_byte":
+            return align_end_byte(ours.read_to, theirs.read_to)
         found = [np.empty(0, np.int32)]
         for window in range(len(ours.closed)):
             rows = self._window(ours.encoding(window), theirs.encoding(window))
@@ -175,17 +180,16 @@ class _Aligner:
         return np.concatenate(found)
 
     def _window(self, ours: "Encoding", theirs: "Encoding") -> "NDArray[np.int32]":
-        from fusion.alignment import align_em, align_end_byte, align_mined
+        from fusion.alignment import align_em, align_mined
         from fusion.release import align_release
 
         ids = ours.input_ids, theirs.input_ids
         if self.spellings is not None:
-            return align_release(*ids, self.spellings[0], self.spellings[1], self.mapped)
-        if self.tables is None:
-            return align_end_byte(ours.ends[:-1], theirs.ends[:-1])
+            return align_release(*ids, *self.spellings, self.mapped)
+        assert self.tables is not None
         if self.mapped is None:
-            return align_em(*ids, self.tables[0], self.tables[1])
-        return align_mined(*ids, self.tables[0], self.tables[1], self.mapped)
+            return align_em(*ids, *self.tables)
+        return align_mined(*ids, *self.tables, self.mapped)
 
 
 def _project(

@@ -22,10 +22,9 @@ ROWS = Fused(
 
 
 def part(start: int, stop: int, width: int = 2) -> Fused:
-    ids, probabilities, leftover = (a[start:stop] for a in ROWS.distribution)
-    return Fused(
-        Projected(ids[:, :width], probabilities[:, :width], leftover), ROWS.winner[start:stop], ROWS.share
-    )
+    whole, here = ROWS.distribution, slice(start, stop)
+    rows = Projected(whole.ids[here, :width], whole.probabilities[here, :width], whole.leftover[here])
+    return Fused(rows, ROWS.winner[here], ROWS.share)
 
 
 @pytest.mark.parametrize(
