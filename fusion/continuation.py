@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.distributions import Distributions
+from fusion.errors import FusionError
 
 
 class Continuation(NamedTuple):
@@ -23,18 +24,28 @@ class Continuation(NamedTuple):
 
     `probability` is what the source gives to the bytes of the target's next token; it is at most what it
     gives to its own next token, from which it is taken. Where a source token ends inside the target's, the
-    product runs over the source token that completes it. 0 where the row has no source, or one that has read
-    other bytes (which `align_em` and `align_mined` allow).
+    product runs over the source token that completes it.
+
+    It is 0 where that cannot be said: the row has no source, or one that has read other bytes (which
+    `align_em` and `align_mined` allow), or one of the two tokenizers changed the window's text (not `exact`:
+    its tokens stand for other bytes, or, unknown, for any).
     """
 
     target_token: NDArray[np.int32]  # [R_t]
     source_token: NDArray[np.int32]  # [R_t], 0 where there is no source
-    source_probability: NDArray[np.float64]  # [R_t]
     probability: NDArray[np.float64]  # [R_t]
 
 
 def follow_text(target: Distributions, source: Distributions, rows: NDArray[np.int32]) -> Continuation:
-    """How each aligned row goes on; rows [R_t] number the source's rows, -1 for none."""
+    """How each aligned row goes on; rows [R_t] number the source's rows, -1 for none.
+
+    Raises FusionError unless both have read the same number of windows.
+    """
+    if len(target.closed) != len(source.closed):
+        raise FusionError(
+            f"the target has read {len(target.closed)} windows and the source {len(source.closed)}",
+            remedy="extract both from the same windows",
+        )
     taught = _read_the_same(target, source, rows)
     first = rows[taught]
     last = np.maximum(_row_that_completes(target, source, taught), first)
@@ -43,7 +54,6 @@ def follow_text(target: Distributions, source: Distributions, rows: NDArray[np.i
     return Continuation(
         np.asarray(target.gold, np.int32),
         _placed(source.gold[first], taught).astype(np.int32),
-        _placed(np.exp(logprob[first]), taught),
         _placed(np.exp(np.minimum(through[last + 1] - through[first], logprob[first])), taught),
     )
 
@@ -51,7 +61,8 @@ def follow_text(target: Distributions, source: Distributions, rows: NDArray[np.i
 def _read_the_same(
     target: Distributions, source: Distributions, rows: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    aligned = np.flatnonzero(rows >= 0)
+    whole = np.repeat(target.exact & source.exact, np.diff(target.windows))
+    aligned = np.flatnonzero((rows >= 0) & whole)
     same = source.read_to[rows[aligned]] == target.read_to[aligned]
     out = np.zeros(len(rows), bool)
     out[aligned[same]] = True
@@ -61,9 +72,13 @@ def _read_the_same(
 def _row_that_completes(
     target: Distributions, source: Distributions, taught: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """The source's row whose next token reads up to the end of the target's next token, per taught row."""
+    """The source's row whose next token reads up to the end of the target's next token, per taught row.
+
+    Both are exact, so there is one in the same window.
+    """
     found = np.searchsorted(source.predicts_to, target.predicts_to[taught], side="left")
-    return np.minimum(found, len(source.gold_logprob) - 1).astype(np.int64)
+    last = np.repeat(source.windows[1:] - 1, np.diff(target.windows))[taught]
+    return np.minimum(found, last).astype(np.int64)
 
 
 def _placed(values: NDArray[np.generic], taught: NDArray[np.bool_]) -> NDArray[np.float64]:

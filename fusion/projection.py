@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.continuation import Continuation
+from fusion.errors import FusionError
 from fusion.vocabulary import VocabularyMap
 
 Duplicates = Literal["add", "first"]
@@ -61,12 +62,22 @@ def project(
     mass = probabilities.sum(-1) + leftover[picked]
     probabilities /= np.maximum(mass, 1e-30)[:, None]
     source_ids = ids[picked].astype(np.int64)
+    _check_map(source_ids, vocabulary_map)
     mapped = np.where(taught[:, None], vocabulary_map.target_ids[source_ids], -1).astype(np.int32)
-    if continuation is not None:
-        mapped, probabilities = _moved(source_ids, mapped, probabilities, vocabulary_map, continuation)
     if duplicates == "first":
         mapped = _first_of_equals(mapped)
+    if continuation is not None:
+        mapped, probabilities = _moved(source_ids, mapped, probabilities, vocabulary_map, continuation)
     return merge_entries(mapped, probabilities)
+
+
+def _check_map(source_ids: NDArray[np.int64], vocabulary_map: VocabularyMap) -> None:
+    known, largest = len(vocabulary_map.target_ids), int(source_ids.max(initial=-1))
+    if largest >= known:
+        raise FusionError(
+            f"the vocabulary map takes {known} source tokens, and the distributions have token {largest}",
+            remedy="map from the source to the target, with tables as wide as the source model's logits",
+        )
 
 
 def _moved(
@@ -90,9 +101,11 @@ def _moved(
 
 def _first_of_equals(ids: NDArray[np.int32]) -> NDArray[np.int32]:
     """Ids [R, K] with -1 in place of any that stands further left already."""
-    earlier = np.tri(ids.shape[1], k=-1, dtype=bool)
-    repeated = ((ids[:, :, None] == ids[:, None, :]) & earlier).any(-1)
-    return np.where(repeated, -1, ids).astype(np.int32)
+    out = ids.copy()
+    for column in range(1, ids.shape[1]):
+        repeated = (ids[:, :column] == ids[:, column, None]).any(-1)
+        out[repeated, column] = -1
+    return out
 
 
 def merge_entries(ids: NDArray[np.int32], probabilities: NDArray[np.floating[Any]]) -> Projected:

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fusion.continuation import Continuation
+from fusion.errors import FusionError
 from fusion.projection import Projected, merge_entries, project
 from fusion.vocabulary import VocabularyMap
 
@@ -57,6 +59,22 @@ def test_the_released_code_keeps_the_first_of_duplicates() -> None:
         duplicates="first",
     )
     assert as_dicts(found) == [{5: pytest.approx(0.5), 6: pytest.approx(0.2)}]
+
+
+def test_what_the_text_moves_is_no_duplicate() -> None:
+    """Tokens 0 (0.5) and 1 (0.2) both become 5; the text goes on with 9, which the source gives 0.1 within
+    token 1's 0.2. As released only the first of equals counts, and the moved mass is none of them."""
+    moved = Continuation(np.array([9], np.int32), np.array([1], np.int32), np.array([0.1]))
+    found = project(
+        IDS[:1], LOGPROBS[:1], LEFTOVER[:1], np.zeros(1, np.int32), vocabulary_map(5, 5, 9),
+        continuation=moved, duplicates="first",
+    )  # fmt: skip
+    assert as_dicts(found) == [{5: pytest.approx(0.5), 9: pytest.approx(0.2)}]  # 9: token 2's 0.1 and 0.1
+
+
+def test_a_map_of_other_models_is_refused() -> None:
+    with pytest.raises(FusionError, match="takes 2 source tokens, and the distributions have token 2"):
+        project(IDS[:1], LOGPROBS[:1], LEFTOVER[:1], np.zeros(1, np.int32), vocabulary_map(5, 5))
 
 
 def test_unmapped_mass_is_left_over_not_spread() -> None:
