@@ -1,4 +1,8 @@
-"""The one error that the numerical rooms raise."""
+"""The one error that the numerical rooms raise, and the check that a choice is one of those there are."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import get_args
 
 
 class FusionError(ValueError):
@@ -11,3 +15,23 @@ class FusionError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.remedy}" if self.remedy else self.message
+
+
+def one_of(name: str, value: str, choices: object) -> None:
+    """Refuse a `value` of the parameter `name` that is none of `choices`, a Literal of strings.
+
+    Without it a misspelt choice would silently mean whichever branch comes last.
+    """
+    known = get_args(choices)
+    if value not in known:
+        raise FusionError(
+            f"{name} cannot be {value!r}{did_you_mean(value, known)}",
+            remedy=f"choose {' or '.join(repr(k) for k in known)}",
+        )
+
+
+def did_you_mean(value: object, known: Iterable[str]) -> str:
+    """'; did you mean ...?' with the nearest of the `known` names, capitals aside; '' where none is near."""
+    names = {k.lower(): k for k in known}
+    close = get_close_matches(str(value).lower(), names, n=1, cutoff=0.5)
+    return f"; did you mean {names[close[0]]!r}?" if close else ""
