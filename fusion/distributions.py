@@ -181,11 +181,19 @@ def check_sizes(encodings: Sequence[Encoding], k: int, vocabulary_size: int) -> 
             )
 
 
-def window_nll(distributions: Distributions, first_byte: NDArray[np.int64] | None = None) -> WindowScores:
+def window_nll(
+    distributions: Distributions,
+    first_byte: NDArray[np.int64] | None = None,
+    *,
+    unknown: int | None = None,
+) -> WindowScores:
     """Sums over each window's text of negative log-likelihood (nats), bytes and tokens.
 
     Left out: eos, which stands for no byte, the first token of a model that reads no bos, which nothing
     predicted, and tokens that begin before the window's `first_byte` [W] (`common_start` of several models).
+
+    `unknown` is the model's unk token: it says that there is something and not what, so each byte that it
+    hides costs log 256 more. Otherwise a model that cannot write a text would seem to know it best.
     """
     d = distributions
     starts, stops, window = _text_rows(d)
@@ -193,9 +201,19 @@ def window_nll(distributions: Distributions, first_byte: NDArray[np.int64] | Non
     if first_byte is not None:
         counted &= starts >= first_byte[window]
     window, count = window[counted], len(d.closed)
-    nll = np.bincount(window, -d.gold_logprob[counted].astype(np.float64), count).astype(np.float64)
+    nats = -d.gold_logprob.astype(np.float64) + unwritten_nats(d, unknown)
+    nll = np.bincount(window, nats[counted], count).astype(np.float64)
     read = np.bincount(window, (stops - starts)[counted], count).astype(np.int64)
     return WindowScores(nll, read, np.bincount(window, minlength=count).astype(np.int64))
+
+
+def unwritten_nats(d: Distributions, unknown: int | None) -> NDArray[np.float64]:
+    """What it costs to write the bytes that the `unknown` token hides, per row [R]: log 256 each."""
+    if unknown is None:
+        return np.zeros(len(d.gold_logprob))
+    token = d.last_read
+    hidden = np.where(d.gold == unknown, d.ends[token + 1] - d.ends[token], 0)
+    return np.asarray(np.log(256.0) * hidden, np.float64)
 
 
 def common_start(models: Sequence[Distributions]) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.distributions import Distributions, WindowScores
+from fusion.distributions import Distributions, WindowScores, unwritten_nats
 from fusion.errors import FusionError
 from fusion.projection import Projected, merge_entries
 
@@ -42,18 +42,18 @@ def group_quality(scores: WindowScores, groups: NDArray[np.int64], quality: Qual
 
 
 def token_quality(
-    distributions: Distributions, rows: NDArray[np.int32], quality: Quality
+    distributions: Distributions, rows: NDArray[np.int32], quality: Quality, *, unknown: int | None = None
 ) -> NDArray[np.float64]:
     """Quality [R] of one model at each target row, by the token it predicted there; infinite without a row.
 
     rows [R] number the model's rows over the whole corpus, -1 for none. A token of no byte (eos) counts as
-    one.
+    one; the `unknown` token pays for what it hides, as in `window_nll`.
     """
     d = distributions
     token = d.last_read
     read = np.maximum(d.ends[token + 1] - d.ends[token], 1) if len(token) else np.zeros(0, np.int32)
     units = read * np.log(2.0) if quality == "bits_per_byte" else np.ones(len(token))
-    per_row = np.append(-d.gold_logprob / units, np.inf)
+    per_row = np.append((unwritten_nats(d, unknown) - d.gold_logprob) / units, np.inf)
     return np.asarray(per_row[rows], np.float64)  # -1 takes the infinity at the end
 
 

@@ -56,23 +56,25 @@ def extract_distributions(
         batch_tokens=spec.extraction_batch_tokens,
         report=lambda done, total: context.report(f"{name} reads windows", done, total),
     )
-    draft.facts |= _distribution_facts(store)
+    unknown = token_table_of(folder).roles.get("unk")
+    draft.facts |= _distribution_facts(store, unknown)
     shutil.move(store.folder, draft.folder / "distributions")
 
 
-def _distribution_facts(store: "DistributionStore") -> dict[str, Any]:
+def _distribution_facts(store: "DistributionStore", unknown: int | None) -> dict[str, Any]:
     from fusion.distributions import window_nll
 
     nll, read, tokens, leftover = 0.0, 0, 0, 0.0
     for start, stop in store.blocks():
         block = store.block(start, stop)
-        scores = window_nll(block)
+        scores = window_nll(block, unknown=unknown)
         nll += float(scores.nll.sum())
         read += int(scores.bytes.sum())
         tokens += int(scores.tokens.sum())
         leftover += float(block.leftover.sum(dtype=np.float64))
     return {
         "tokens": int(store.token_offsets[-1]),
+        "unknown_token": unknown,
         "bits_per_byte": nll / np.log(2) / max(read, 1),
         "cross_entropy": nll / max(tokens, 1),
         "top_k_mass": 1 - leftover / max(store.rows_count, 1),
@@ -93,11 +95,17 @@ def map_vocabulary(
 
 
 def _map(source: Path, target: Path, spec: FusionSpec) -> "VocabularyMap":
+    from fusion.errors import FusionError
     from fusion.models import load_tokenizer
     from fusion.spelling import map_same_spelling, map_spelling
     from fusion.vocabulary import map_exact, map_minimum_edit, map_prefix
 
     if spec.compare == "spelling":
+        if spec.vocabulary not in ("em", "mined"):
+            raise FusionError(
+                f"no vocabulary map {spec.vocabulary!r} by spelling, only em and mined",
+                remedy="set fusion.compare to bytes, or fusion.vocabulary to em or mined",
+            )
         pair = _spellings(source), _spellings(target)
         return map_same_spelling(*pair) if spec.vocabulary == "em" else map_spelling(*pair)
     tables = token_table_of(source), token_table_of(target)
@@ -222,6 +230,7 @@ class _Teacher:
     store: "DistributionStore"
     vocabulary: "VocabularyMap"
     rows: "NDArray[np.int64] | None"
+    unknown: int | None  # its unk token
 
     def rows_of(self, target: "DistributionStore", start: int, stop: int) -> "NDArray[np.int32]":
         """Rows of the block [start, stop) of windows, numbered within it."""
@@ -257,11 +266,19 @@ def _teachers(context: Context, spec: FusionSpec, target: str, sources: Sequence
 
     if spec.include_target:
         ours = _open(context, target)
-        yield _Teacher(target, ours, VocabularyMap.identity(ours.vocabulary_size), None)
+        yield _Teacher(
+            target, ours, VocabularyMap.identity(ours.vocabulary_size), None, _unknown(context, target)
+        )
     for source in sources:
         rows = np.load(context.folder(f"alignment:{source}") / "rows.npy", mmap_mode="r")
         vocabulary = _read_map(context.folder(f"vocabulary:{source}"))
-        yield _Teacher(source, _open(context, source), vocabulary, rows)
+        yield _Teacher(source, _open(context, source), vocabulary, rows, _unknown(context, source))
+
+
+def _unknown(context: Context, name: str) -> int | None:
+    """The model's unk token, as the stage of its distributions noted it."""
+    token: int | None = context.inputs[f"distributions:{name}"].facts["unknown_token"]
+    return token
 
 
 def _width(teachers: Sequence[_Teacher], spec: FusionSpec) -> int:
@@ -286,7 +303,7 @@ def _fuse_block(
         theirs, rows = teacher.store.block(*windows), teacher.rows_of(ours, *windows)
         own = spec if teacher.rows is not None else spec.model_copy(update={"next_token": "vocabulary"})
         models.append(_project(block, theirs, rows, teacher.vocabulary, own))
-        by_token.append(token_quality(theirs, rows, spec.quality))
+        by_token.append(token_quality(theirs, rows, spec.quality, unknown=teacher.unknown))
     if qualities is None:
         quality = np.stack(by_token)
     else:
@@ -310,8 +327,8 @@ def _window_quality(
     for start, stop in teachers[0].store.blocks():
         blocks = [t.store.block(start, stop) for t in teachers]
         first_byte = common_start(blocks)
-        for scores, block in zip(found, blocks, strict=True):
-            scores.append(window_nll(block, first_byte))
+        for scores, block, teacher in zip(found, blocks, teachers, strict=True):
+            scores.append(window_nll(block, first_byte, unknown=teacher.unknown))
     by_document = np.unique([w.document for w in windows], return_inverse=True)[1]
     groups = by_document if spec.granularity == "document" else np.arange(len(windows))
     pooled = [WindowScores(*map(np.concatenate, zip(*scores, strict=True))) for scores in found]

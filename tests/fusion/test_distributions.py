@@ -12,6 +12,7 @@ from fusion.distributions import (
     window_nll,
 )
 from fusion.errors import FusionError
+from fusion.functions import token_quality
 from fusion.tokens import Encoding
 
 
@@ -147,3 +148,21 @@ def test_windows_remember_whether_their_ends_are_exact() -> None:
     encodings = [Encoding(np.zeros(2, np.int32), np.zeros(2, np.int32), exact) for exact in (True, False)]
     d = Distributions.create(encodings, [False, False], k=1, vocabulary_size=9)
     assert d.exact.tolist() == [True, False] == [d.encoding(w).exact for w in (0, 1)]
+
+
+def test_an_unknown_token_pays_for_the_bytes_that_it_hides() -> None:
+    """Two nats for seeing that there is something, log 256 for each of its three bytes; 0.5 for "a"."""
+    d = Distributions.create(
+        [Encoding(np.array([0, 7, 9], np.int32), np.array([0, 3, 4], np.int32), False)],
+        [False],
+        k=1,
+        vocabulary_size=10,
+    )
+    half = np.zeros((2, 1), np.float16)
+    gold = np.array([-2.0, -0.5], np.float32)
+    d.put(0, TopK(np.zeros((2, 1), np.int32), half, np.zeros(2, np.float32), gold))
+    assert window_nll(d).nll.tolist() == [2.5]
+    np.testing.assert_allclose(window_nll(d, unknown=7).nll, [2.5 + 3 * np.log(256)])
+    rows = np.array([0, 1], np.int32)
+    by_token = token_quality(d, rows, "cross_entropy", unknown=7)
+    np.testing.assert_allclose(by_token, [2 + 3 * np.log(256), 0.5])

@@ -51,7 +51,7 @@ class Stages:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = folder
-        self.inputs: dict[str, Path] = {}
+        self.inputs: dict[str, Any] = {}
         self.windows: list[WindowText] = []
         monkeypatch.setattr(fusing, "read_windows", lambda _context: self.windows)
 
@@ -63,7 +63,8 @@ class Stages:
     def report(self, *_: Any) -> None:
         pass
 
-    def put(self, name: str, distributions: Distributions) -> None:
+    def put(self, name: str, distributions: Distributions, unknown: int | None = None) -> None:
+        self.inputs[f"distributions:{name}"] = SimpleNamespace(facts={"unknown_token": unknown})
         store(self.folder(f"distributions:{name}") / "distributions", distributions, vocabulary_size=TOKENS)
 
     def map(self, name: str, found: VocabularyMap) -> None:
@@ -105,6 +106,19 @@ def test_models_alike_but_for_bos_are_equally_good(granularity: str, stages: Sta
     target, source = fusing._window_quality(teachers, stages.windows, spec)
     np.testing.assert_allclose(target, source)
     np.testing.assert_allclose(target, 0.75 / (5 * np.log(2)))
+
+
+def test_a_model_that_cannot_read_the_text_is_not_the_best(stages: Stages) -> None:
+    """It is sure that something unknown comes (token 5, 0.1 nats), and hides six bytes behind it."""
+    stages.windows = [WindowText(0, "code", "abcdefg", True)]
+    stages.put("target", model(([0, 5, 6], [0, 6, 7], [4.0, 1.0])))
+    stages.put("source", model(([0, 5, 6], [0, 6, 7], [0.1, 1.0])), unknown=5)
+    stages.map("source", VocabularyMap.identity(TOKENS))
+    np.save(stages.folder("alignment:source") / "rows.npy", np.array([0, 1]))
+    teachers = list(fusing._teachers(stages, spec_of(), "target", ["source"]))  # type: ignore[arg-type]
+    target, source = fusing._window_quality(teachers, stages.windows, spec_of())
+    np.testing.assert_allclose(target, 5.0 / (7 * np.log(2)))
+    np.testing.assert_allclose(source, (1.1 + 6 * np.log(256)) / (7 * np.log(2)), rtol=1e-5)
 
 
 CHOICES: list[dict[str, Any]] = [
