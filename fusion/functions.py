@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.distributions import Distributions, WindowScores, unwritten_nats
-from fusion.errors import FusionError
+from fusion.errors import FusionError, one_of
 from fusion.projection import Projected, merge_entries
 
 Quality = Literal["bits_per_byte", "cross_entropy"]
@@ -36,6 +36,7 @@ def group_quality(scores: WindowScores, groups: NDArray[np.int64], quality: Qual
 
     `groups` [W] numbers each window's group from 0: its document, or the window itself.
     """
+    one_of("quality", quality, Quality)
     units = scores.bytes * np.log(2.0) if quality == "bits_per_byte" else scores.tokens
     size = int(groups.max(initial=-1)) + 1
     return _ratio(np.bincount(groups, scores.nll, size), np.bincount(groups, units, size))
@@ -49,6 +50,7 @@ def token_quality(
     rows [R] number the model's rows over the whole corpus, -1 for none. A token of no byte (eos) counts as
     one; the `unknown` token pays for what it hides, as in `window_nll`.
     """
+    one_of("quality", quality, Quality)
     d = distributions
     token = d.last_read
     read = np.maximum(d.ends[token + 1] - d.ends[token], 1) if len(token) else np.zeros(0, np.int32)
@@ -101,6 +103,7 @@ def avgce(
     weights: "release" is softmax(exp(-quality)), which the released code computes and which hardly tells
         models apart: its scores lie between 0 and 1, so no weight is more than e times another.
     """
+    one_of("weights", weights, Weights)
     _check(models, quality)
     scores = -_known(quality) if weights == "softmax" else np.exp(-_known(quality))
     shares = _softmax(scores, np.stack([m.kept for m in models]))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.continuation import Continuation
-from fusion.errors import FusionError
+from fusion.errors import FusionError, one_of
 from fusion.vocabulary import VocabularyMap
 
 Duplicates = Literal["add", "first"]
@@ -54,6 +54,7 @@ def project(
     duplicates: source tokens that become the same target token are added. "first" keeps the likeliest of
         them and drops the rest, as the released code does.
     """
+    one_of("duplicates", duplicates, Duplicates)
     taught = rows >= 0
     if not len(ids):
         ids, logprobs, leftover = (np.zeros((1, *a.shape[1:]), a.dtype) for a in (ids, logprobs, leftover))

@@ -1,5 +1,7 @@
 """The better model wins by bits per byte, per document, window or token; averages stay distributions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,9 @@ from numpy.typing import NDArray
 from fusion.distributions import Distributions, WindowScores
 from fusion.errors import FusionError
 from fusion.functions import avgce, group_quality, mince, spread, token_quality
-from fusion.projection import Projected, merge_entries
+from fusion.projection import Projected, merge_entries, project
 from fusion.tokens import Encoding
+from fusion.vocabulary import VocabularyMap
 
 LN2 = np.log(2.0)
 
@@ -213,3 +216,20 @@ def test_released_weights_hardly_tell_models_apart() -> None:
     released = avgce([everywhere, everywhere], quality, weights="release").share
     np.testing.assert_allclose(released, [0.5481, 0.4519], atol=1e-4)
     np.testing.assert_allclose(avgce([everywhere, everywhere], quality).share, [0.8808, 0.1192], atol=1e-4)
+
+
+def test_a_choice_that_there_is_not_is_refused() -> None:
+    scores = WindowScores(np.ones(1), np.ones(1, np.int64), np.ones(1, np.int64))
+    rows, quality = np.zeros(1, np.int32), np.zeros((1, 1))
+    one = Projected(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32), np.zeros(1, np.float32))
+    wrong: Any = "bpb"
+    with pytest.raises(FusionError, match="quality"):
+        group_quality(scores, np.zeros(1, np.int64), wrong)
+    with pytest.raises(FusionError, match="quality"):
+        token_quality(lone_model(), rows, wrong)
+    wrong = "releese"
+    with pytest.raises(FusionError, match="release"):
+        avgce([one], quality, weights=wrong)
+    wrong = "frist"
+    with pytest.raises(FusionError, match="first"):
+        project(one.ids, np.zeros((1, 1)), np.zeros(1), rows, VocabularyMap.identity(1), duplicates=wrong)
