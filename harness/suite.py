@@ -3,16 +3,16 @@
 `load_suite` reads the file, applies `--set key=value` overrides and reports every mistake at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from fusion.presets import PRESETS
 from harness.errors import SuiteError, nearest
 from harness.lora import lora_mistakes
+from harness.preset import give_way_to_preset, with_preset
 from harness.suite_mistakes import CORPUS_KEYS, cross_mistakes, type_mistakes, version_mistakes
 from harness.suite_yaml import apply_overrides, read_yaml
 from harness.training_arguments import check_training
@@ -71,7 +71,8 @@ class CorpusSpec(Frozen):
 class FusionSpec(Frozen):
     """The method's parameters; paper names in parentheses.
 
-    `paper` sets those that the paper decides (`fusion.presets`); a key written beside it wins.
+    `paper` sets those that the paper decides (`fusion.presets`); a key written beside it wins, but not one of
+    the file's over a preset that an override names.
     """
 
     paper: Literal["fusellm", "fusellm-release"] | None = None
@@ -103,8 +104,7 @@ class FusionSpec(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _with_preset(cls, given: Any) -> Any:
-        name = given.get("paper") if isinstance(given, dict) else None
-        return {**PRESETS[name], **given} if isinstance(name, str) and name in PRESETS else given
+        return with_preset(given)
 
 
 class BenchmarkSpec(Frozen):
@@ -197,8 +197,10 @@ def load_suite(reference: str | Path, overrides: Sequence[str] = ()) -> LoadedSu
     if raw is None:
         raise SuiteError(str(path), mistakes)
     mistakes += apply_overrides(raw, overrides)
-    if any(override.startswith("corpus.kind=") for override in overrides):
-        _drop_keys_of_another_kind(raw, overrides)
+    given = {override.partition("=")[0].strip() for override in overrides}
+    if "corpus.kind" in given:
+        _drop_keys_of_another_kind(raw, given)
+    give_way_to_preset(raw, given)
     suite, found = _validated(raw, path.parent)
     if suite is None or mistakes or found:
         raise SuiteError(str(path), mistakes + found)
@@ -228,13 +230,12 @@ def _suite_file(reference: str | Path) -> Path:
     )
 
 
-def _drop_keys_of_another_kind(raw: dict[str, Any], overrides: Sequence[str]) -> None:
+def _drop_keys_of_another_kind(raw: dict[str, Any], given: Collection[str]) -> None:
     """Who overrides the corpus's kind replaces what the file said for another; the overrides stay."""
     corpus = raw.get("corpus")
     kind = corpus.get("kind") if isinstance(corpus, dict) else None
     if not isinstance(corpus, dict) or not isinstance(kind, str) or kind not in CORPUS_KEYS:
         return
-    given = {override.partition("=")[0].strip() for override in overrides}
     for key in {k for keys in CORPUS_KEYS.values() for k in keys} - set(CORPUS_KEYS[kind]):
         if f"corpus.{key}" not in given:
             corpus.pop(key, None)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import nearest
 from harness.model_reference import LocalFolder, RandomWeights, Reference, reference_of
+from harness.preset import with_preset
 from harness.published import published_names
 from harness.redaction import redact
 
@@ -55,7 +56,7 @@ def cross_mistakes(raw: dict[str, Any], folder: Path) -> Iterator[str]:
             yield f"{path}.name: 'target' is the target's part in the experiment; rename this source"
     yield from _corpus_mistakes(raw.get("corpus"), folder)
     yield from _evaluation_mistakes(raw.get("training"), raw.get("corpus"))
-    yield from _fusion_mistakes(raw.get("fusion"))
+    yield from _fusion_mistakes(with_preset(raw.get("fusion")))
     yield from _device_mistakes(raw.get("scoring"))
     yield from _published_mistakes(raw.get("comparison"))
 
@@ -68,10 +69,13 @@ def _evaluation_mistakes(training: Any, corpus: Any) -> Iterator[str]:
 
 
 def _fusion_mistakes(fusion: Any) -> Iterator[str]:
+    """`fusion` with its preset filled in, which may be what a key contradicts."""
     if not isinstance(fusion, dict):
         return
     if fusion.get("vocabulary") == "prefix" and fusion.get("compare") == "spelling":
-        yield "fusion.compare: 'spelling' has no prefixes; vocabulary 'prefix' compares bytes"
+        preset = fusion.get("paper")
+        of = f" (of fusion.paper {preset})" if "compare" in with_preset({"paper": preset}) else ""
+        yield f"fusion.compare: 'spelling'{of} has no prefixes; vocabulary 'prefix' compares bytes"
     if fusion.get("lm_loss_weight_schedule") and fusion.get("lm_loss_weight_end") is None:
         yield "fusion.lm_loss_weight_schedule: not used without lm_loss_weight_end"
 

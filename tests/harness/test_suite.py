@@ -463,6 +463,34 @@ def test_a_key_beside_a_preset_wins(folder: Path) -> None:
     assert (spec.function, spec.top_k, spec.leftover) == ("avgce", 5, "renormalise")
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_given_by_override_beats_the_files_keys_and_no_other_override(
+    folder: Path, name: str
+) -> None:
+    file = {
+        "paper": "fusellm",
+        "alignment": "end_byte",
+        "vocabulary": "prefix",
+        "quality": "bits_per_byte",
+        "lm_loss_weight": 0.2,
+        "lm_loss_weight_end": 0.9,
+        "lm_loss_weight_schedule": "cosine",
+        "block_size": 64,
+    }
+    spec = load(folder, f"fusion.paper={name}", "fusion.function=avgce", fusion=file).suite.fusion
+    decided = {**PRESETS[name], "function": "avgce", "lm_loss_weight_end": None}
+    assert {key: getattr(spec, key) for key in decided} == decided
+    assert spec.block_size == 64  # of which no preset speaks
+
+
+def test_overriding_the_whole_section_or_no_preset_takes_nothing_away(folder: Path) -> None:
+    whole = load(folder, "fusion={top_k: 5, paper: fusellm}", fusion={"top_k": 7}).suite.fusion
+    then = load(folder, "fusion={top_k: 5}", "fusion.paper=fusellm").suite.fusion
+    none = load(folder, "fusion.paper=null", fusion={"paper": "fusellm", "top_k": 7}).suite.fusion
+    assert (whole.top_k, then.top_k, none.top_k) == (5, 5, 7)
+    assert (whole.alignment, then.alignment, none.alignment) == ("mined", "mined", "end_byte")
+
+
 @pytest.mark.parametrize(
     ("fusion", "message"),
     [
@@ -471,6 +499,10 @@ def test_a_key_beside_a_preset_wins(folder: Path) -> None:
             "'fusellm-relese' is not one of 'fusellm', 'fusellm-release'",
         ),
         ({"vocabulary": "prefix", "compare": "spelling"}, "fusion.compare: 'spelling' has no prefixes"),
+        (
+            {"vocabulary": "prefix", "paper": "fusellm-release"},
+            "fusion.compare: 'spelling' (of fusion.paper fusellm-release) has no prefixes",
+        ),
         ({"lm_loss_weight_schedule": "cosine"}, "not used without lm_loss_weight_end"),
         ({"lm_loss_weight_end": 1.5}, "fusion.lm_loss_weight_end: input should be less than or equal to 1"),
         ({"top_k": 257}, "fusion.top_k: input should be less than or equal to 256"),
