@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.comparison import compare
 from harness.items import read_items
+from harness.notes import run_notes
 from harness.pipeline import CONTROL, FUSED, Pipeline
 from harness.redaction import redact_all
 from harness.results import BenchmarkEntry, Item, ModelEntry, RunRecord, StageEntry, TrainingCurve
@@ -39,6 +40,7 @@ def build_record(
     """Everything that a reader of a run needs, from what its stages left."""
     models = [_model_entry(p, outcomes) for p in pipeline.participants]
     benchmarks = _benchmark_entries(loaded, pipeline, outcomes, items)
+    coverage = _coverage(outcomes)
     comparison = compare(items, [(m.name, m.role) for m in models], benchmarks, loaded.suite.comparison)
     return RunRecord(
         run=run,
@@ -52,10 +54,10 @@ def build_record(
         benchmarks=tuple(benchmarks),
         stages=tuple(_stage_entry(s.name, s.key, outcomes[s.name]) for s in pipeline.stages),
         training=tuple(_curve(n, outcomes) for n in (CONTROL, FUSED) if f"training:{n}" in outcomes),
-        coverage=_coverage(outcomes),
+        coverage=coverage,
         attribution=outcomes["fusion"].entry.facts["attribution"],
         comparison=comparison,
-        notes=_notes(benchmarks),
+        notes=run_notes(loaded.suite.fusion, coverage, benchmarks),
     )
 
 
@@ -142,20 +144,6 @@ def _coverage(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
         for name, outcome in outcomes.items()
         if name.startswith("alignment:")
     }
-
-
-def _notes(benchmarks: Sequence[BenchmarkEntry]) -> tuple[str, ...]:
-    refused = [b.name for b in benchmarks if b.executed == "refused"]
-    limited = [b.name for b in benchmarks if b.executed == "subprocess"]
-    notes = []
-    if refused:
-        notes.append(
-            f"Model-written code was not run ({', '.join(refused)}): only bits per byte of the reference "
-            "solution is shown. Pass --unsafe-no-sandbox to run it in a limited, not isolated, subprocess."
-        )
-    if limited:
-        notes.append(f"Model-written code ran in a limited, not isolated, subprocess ({', '.join(limited)}).")
-    return tuple(notes)
 
 
 def library_versions() -> dict[str, str]:

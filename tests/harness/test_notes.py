@@ -1,0 +1,41 @@
+"""What is told beside the numbers: departures from a preset, windows read by offsets, code not run."""
+
+from typing import Any
+
+import pytest
+
+from fusion.presets import PRESETS
+from harness.notes import run_notes
+from harness.suite import FusionSpec
+from tests.harness.sample_run import sample_benchmarks
+
+
+def notes(coverage: dict[str, dict[str, float]] | None = None, **fusion: Any) -> tuple[str, ...]:
+    return run_notes(FusionSpec.model_validate(fusion), coverage or {}, [])
+
+
+@pytest.mark.parametrize("name", [None, *PRESETS])
+def test_a_method_that_is_a_presets_or_ones_own_needs_no_note(name: str | None) -> None:
+    assert notes(paper=name, block_size=64) == ()
+    assert notes(top_k=5) == ()
+
+
+def test_a_departure_from_a_preset_is_told() -> None:
+    (note,) = notes(paper="fusellm", alignment="end_byte", lm_loss_weight_end=0.5, temperature=1)
+    assert note == (
+        "fusion.paper is fusellm, but these keys differ: alignment is end_byte, not mined, "
+        "lm_loss_weight_end is 0.5, not None."
+    )
+
+
+def test_windows_that_are_read_by_offsets_are_told() -> None:
+    coverage = {"upper": {"by_offsets": 0.0}, "lower": {"by_offsets": 12.5}, "rare": {"by_offsets": 0.01}}
+    note, rare = notes({**coverage, "old": {}})
+    assert rare.startswith("rare: less than 0.1 % of the windows")
+    assert note.startswith("lower: 12.5 % of the windows")
+    assert "character offsets; em and mined still compare the tokens' own bytes" in note
+
+
+def test_how_programs_were_run_is_told() -> None:
+    (note,) = run_notes(FusionSpec(), {}, sample_benchmarks(3))
+    assert note == "Model-written code ran in a limited, not isolated, subprocess (small_functions)."
