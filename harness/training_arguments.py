@@ -25,6 +25,10 @@ SET_BY_HARNESS = {
     "hub_token": "results stay local, and run.json would show it; set HF_TOKEN to fetch with a token",
     "push_to_hub_token": "results stay local, and run.json would show it",
     "load_best_model_at_end": "control and fused must be compared after the same steps",
+    "bf16_full_eval": "it would round the trained weights",
+    "fp16_full_eval": "it would round the trained weights",
+    "save_only_model": "a killed training goes on from its optimiser and schedule",
+    "ignore_data_skip": "a killed training goes on with the batches that it has not seen",
     "include_num_input_tokens_seen": "the harness counts tokens itself",
 }
 AT_LEAST_ONE = ("per_device_train_batch_size", "gradient_accumulation_steps")
