@@ -121,6 +121,7 @@ def _one_softmax_(logits: Tensor, rows: Rows, weights: Weights, gradient: bool) 
     leftover = rows.leftover[:, None].masked_fill(empty, 0.0)
     causal = (normaliser - label_logit)[:, 0]
     crossed = rows.probabilities * (normaliser - listed)
+    crossed.masked_fill_(rows.probabilities == 0, 0.0)  # even where the student's logit is -inf
     fusion = crossed.sum(-1) + (leftover * (normaliser - rest))[:, 0] + rows.constant
     if gradient:
         _gradient_(logits, listed - normaliser, rest - normaliser, leftover, rows, weights)

@@ -118,6 +118,25 @@ def test_extreme_logits_have_finite_losses_and_gradients(height: float, on_list:
     assert abs(gradient[0, 3].item()) == pytest.approx(0.5, rel=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_an_entry_without_mass_weighs_nothing_even_where_the_student_has_minus_infinity(
+    temperature: float,
+) -> None:
+    """float16 rounds small probabilities to 0; a head may rule tokens out. The loss is as if at -1e4."""
+    teacher = SparseTeacher(
+        torch.tensor([[3, 7]]), torch.tensor([[0.6, 0.0]]), torch.tensor([0.4]), torch.tensor([True])
+    )
+
+    def found(logit: float) -> tuple[Tensor, Tensor]:
+        logits = torch.linspace(-1, 1, V)[None].index_fill(1, torch.tensor([7]), logit).requires_grad_()
+        loss = fusion_loss(
+            logits, lambda h: h, torch.tensor([0]), teacher, lm_loss_weight=0.5, temperature=temperature
+        )
+        return loss.total, torch.autograd.grad(loss.total, logits)[0]
+
+    torch.testing.assert_close(found(-torch.inf), found(-1e4))
+
+
 def test_list_of_the_whole_vocabulary_leaves_nothing_over() -> None:
     hidden, weight, labels, _ = case()
     mass = torch.full((N, V), 0.999 / V)
