@@ -42,6 +42,7 @@ OBJECTIVE = (
     "without_teacher",
 )
 WORLD = ("harness.micro.world", "harness.micro.vocabularies")
+READERS = ("transformers", "tokenizers")  # libraries whose release may change how a text is read
 NUMBERS = ("torch", "transformers", "tokenizers")  # libraries whose release may change a model's numbers
 
 
@@ -147,6 +148,7 @@ def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Par
             evaluation_fraction=suite.corpus.evaluation_fraction,
             seed=suite.corpus.seed,
         ),
+        libraries=READERS,
     )
 
 
@@ -203,6 +205,7 @@ def _vocabulary_stage(source: Participant, target: Participant, loaded: LoadedSu
         (target.stage, source.stage),
         (*BODIES, "fusion.vocabulary", "fusion.spelling", "fusion.models"),
         partial(fusing.map_vocabulary, source=source.folder, target=target.folder, spec=spec),
+        libraries=READERS,
     )
 
 
