@@ -16,6 +16,7 @@ from harness.model_reference import LocalFolder, RandomWeights, Reference, refer
 from harness.preset import with_preset
 from harness.published import published_names
 from harness.redaction import redact
+from harness.synonyms import meant
 
 RESERVED_MODELS = {
     "control": "the control that the harness trains",
@@ -203,13 +204,13 @@ def _explain(detail: dict[str, Any], model: type[BaseModel], raw: Any) -> str:
     path = _spell(location, raw)
     given = detail.get("input")
     if kind == "extra_forbidden":
-        return f"{path}: unknown key{nearest(str(location[-1]), _keys_at(model, location[:-1]))}"
+        return f"{path}: unknown key{meant(str(location[-1]), _keys_at(model, location[:-1]))}"
     if kind == "missing":
         return f"{path}: missing"
     if kind == "literal_error":
         valid = _literals_at(model, location)
         listed = ", ".join(map(repr, valid)) or detail["ctx"]["expected"]
-        return f"{path}: {given!r} is not one of {listed}{nearest(str(given), valid)}"
+        return f"{path}: {given!r} is not one of {listed}{meant(str(given), valid)}"
     message = detail["msg"]
     return f"{path}: {message[0].lower()}{message[1:]}, not {_short(given)}"
 

@@ -31,6 +31,10 @@ SET_BY_HARNESS = {
     "ignore_data_skip": "a killed training goes on with the batches that it has not seen",
     "include_num_input_tokens_seen": "the harness counts tokens itself",
 }
+HALF = (  # as fusion.passes refuses it, but before hours of extraction
+    "gradients are formed with the loss, before a loss scaler could widen them, and many would vanish in "
+    "float16; train with bf16: true or in float32"
+)
 AT_LEAST_ONE = ("per_device_train_batch_size", "gradient_accumulation_steps")
 ABOVE_ZERO = ("save_steps", "logging_steps")
 RENAMED = {
@@ -57,6 +61,8 @@ def check_training(training: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 def _out_of_range(training: dict[str, Any]) -> Iterator[str]:
     """Values that the Trainer takes and stumbles over only after the teachers' distributions are made."""
+    if training.get("fp16"):
+        yield f"fp16: {HALF}"
     numbers = {k: v for k, v in training.items() if isinstance(v, int | float) and not isinstance(v, bool)}
     if numbers.get("max_steps", -1) <= 0 and numbers.get("num_train_epochs", 1) <= 0:
         yield f"num_train_epochs: must be above 0 unless max_steps is, not {numbers['num_train_epochs']}"

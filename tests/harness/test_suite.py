@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from fusion.presets import PRESETS
 from harness.errors import SuiteError
-from harness.suite import LoadedSuite, description, limit_items, load_suite, resolved
+from harness.suite import FusionSpec, LoadedSuite, description, limit_items, load_suite, resolved
+from harness.synonyms import SYNONYMS
 
 SMALL: dict[str, Any] = {
     "version": 1,
@@ -423,6 +424,7 @@ def test_training_numbers_that_yaml_reads_as_text_become_numbers(folder: Path) -
             "per_device_train_batch_size: must be at least 1, not 0",
         ),
         ({"gradient_accumulation_steps": 0}, "must be at least 1, not 0"),
+        ({"fp16": True}, "training.fp16: gradients are formed with the loss"),
         ({"save_steps": 0}, "training.save_steps: must be above 0, not 0"),
         ({"logging_steps": "-5"}, "training.logging_steps: must be above 0, not -5"),
         (
@@ -441,6 +443,7 @@ def test_training_bounds_leave_what_has_a_meaning(folder: Path) -> None:
     steps = {"num_train_epochs": 0, "max_steps": 3, "save_steps": 0.5, "eval_strategy": "steps"}
     assert load(folder, "corpus.evaluation_fraction=0.1", training=steps).suite.training == steps
     load(folder, training={"max_steps": -1, "num_train_epochs": 0.5, "eval_strategy": "no"})
+    load(folder, training={"fp16": False, "bf16": True})
 
 
 def test_training_takes_values_of_any_declared_type(folder: Path) -> None:
@@ -513,9 +516,47 @@ def test_rules_for_fusion(folder: Path, fusion: dict[str, Any], message: str) ->
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("lambda", 0.9, "lm_loss_weight"),
+        ("Lamda", 0.9, "lm_loss_weight"),
+        ("granularity", "sequence", "document"),
+        ("alignment", "MinED", "mined"),
+        ("alignment", "exact", "em"),
+        ("vocabulary", "exact-match", "em"),
+        ("function", "MinCE", "mince"),
+        ("quality", "CE", "cross_entropy"),
+        ("loss", "cross_entropy", "ce"),
+        ("paper", "FuseLLM", "fusellm"),
+        ("dtype", "bf16", "bfloat16"),
+        ("compare", "byte", "bytes"),  # no synonym: the nearest
+    ],
+)
+def test_the_papers_words_are_known(folder: Path, key: str, value: Any, hint: str) -> None:
+    assert only_mistake(folder, fusion={key: value}).endswith(f"(did you mean {hint!r}?)")
+
+
+def test_every_synonym_is_of_a_name_that_exists() -> None:
+    fields = FusionSpec.model_fields
+    values = {
+        v for f in fields.values() for o in (f.annotation, *get_args(f.annotation)) for v in get_args(o)
+    }
+    names = {*fields, *values, "r", "lora_alpha", "lora_dropout"}
+    assert set(SYNONYMS.values()) <= names
+
+
+@pytest.mark.parametrize(
     ("lora", "message"),
     [
-        ({"rank": 8}, "lora.rank: not a LoraConfig name"),
+        ({"rank": 8}, "lora.rank: not a LoraConfig name (did you mean 'r'?)"),
+        ({"lora_alpha": "x"}, "lora.lora_alpha: must be a number above 0, not 'x'"),
+        ({"lora_alpha": True}, "lora.lora_alpha: must be a number above 0, not True"),
+        ({"lora_alpha": 0}, "lora.lora_alpha: must be a number above 0, not 0"),
+        ({"lora_dropout": 1}, "lora.lora_dropout: must be a number from 0 to below 1, not 1"),
+        ({"lora_dropout": -0.1}, "must be a number from 0 to below 1, not -0.1"),
+        ({"lora_dropout": "0.1"}, "must be a number from 0 to below 1, not '0.1'"),
+        ({"bias": "lora-only"}, "lora.bias: 'lora-only' is not one of none, all, lora_only (did you mean"),
+        ({"revision": "main"}, "lora.revision: set by the harness; it is the target"),
         ({"lora_alfa": 8}, "lora.lora_alfa: not a LoraConfig name (did you mean 'lora_alpha'?)"),
         ({"task_type": "SEQ_CLS"}, "lora.task_type: set by the harness"),
         ({"r": 0}, "lora.r: must be a whole number of at least 1, not 0"),
@@ -524,6 +565,13 @@ def test_rules_for_fusion(folder: Path, fusion: dict[str, Any], message: str) ->
 )
 def test_lora_is_checked_against_peft(folder: Path, lora: dict[str, Any], message: str) -> None:
     assert message in only_mistake(folder, lora=lora)
+
+
+def test_what_the_training_sets_is_what_a_suite_may_not(folder: Path) -> None:
+    from fusion.lora import _SET_HERE
+
+    for name in _SET_HERE:
+        assert f"lora.{name}: set by the harness" in only_mistake(folder, lora={name: None})
 
 
 def test_lora_takes_pefts_own_names(folder: Path) -> None:
