@@ -1,84 +1,127 @@
-"""`python -m benchmarks fusion [--json] [--quick] [--only PART] [--models TARGET SOURCE]`"""
+"""`python -m benchmarks fusion [--json] [--quick] [--only PART]... [--model FOLDER]...`"""
 
 import importlib
 import json
-import os
-import platform
-import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import MODELS, Case, Row
+from benchmarks.machine import machine, now, versions
+from benchmarks.measure import Row
 
 ROOMS = {"fusion": ("vocabulary", "alignment", "extraction", "objective")}
+WIDTH = 180  # of a table that is not printed to a terminal
+READING = {
+    "seconds, reference_seconds": "CPU seconds of ours and of the reference, least of the rounds",
+    "time_ratio": "reference_seconds / seconds: above 1, ours is faster",
+    "extra_peak_mib, reference_extra_peak_mib": "peak of the resident set over what it was before, each in "
+    "a fresh process; null where not measured",
+    "memory_ratio": "reference_extra_peak_mib / extra_peak_mib: above 1, ours takes less",
+    "bar, met, bars": "what the project asks, and whether all of it is met; null where nothing is asked",
+    "outputs_agree": "whether ours and the reference computed the same; null where they are not to",
+    "counted": "what else was counted, by name with its unit",
+}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("room", type=click.Choice(sorted(ROOMS)))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--quick", is_flag=True, help="Small sizes, one round: to see that it runs, not to quote.")
-@click.option("--only", multiple=True, help="Parts of the room, such as objective.")
-@click.option("--models", multiple=True, type=click.Path(exists=True), help="Real models, target first.")
-def main(room: str, as_json: bool, quick: bool, only: tuple[str, ...], models: tuple[str, ...]) -> None:
+@click.option("--quick", is_flag=True, help="Tiny sizes, no memory, no bars: to see that it runs.")
+@click.option("--only", multiple=True, help="A part of the room, such as objective; may be given again.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a real model, to be measured too; again for each source: the first is the target.",
+)
+def main(room: str, as_json: bool, quick: bool, only: tuple[str, ...], models: tuple[Path, ...]) -> None:
     """Time each step of ROOM against a straightforward implementation in the same run."""
-    if models:
-        os.environ[MODELS] = os.pathsep.join(models)
+    date, started = now(), time.perf_counter()
     rows = []
-    for case in _cases(room, quick, only):
-        rows.append(case())
-        click.echo(f"{rows[-1].case}: {rows[-1].ratio:.2f}x", err=True)
+    for row in _rows(_parts(room, only), quick, models):
+        rows.append(row)
+        click.echo(f"{time.perf_counter() - started:5.0f} s  {_progress(row)}", err=True)
     if as_json:
-        click.echo(json.dumps({"machine": machine(), "rows": [_as_json(r) for r in rows]}, indent=1))
+        settings = {"room": room, "quick": quick, "only": list(only), "models": [m.name for m in models]}
+        click.echo(json.dumps(_report(date, time.perf_counter() - started, settings, rows), indent=1))
     else:
-        Console().print(_table(rows))
+        Console(width=max(Console().width, WIDTH)).print(_table(rows))
 
 
-def _cases(room: str, quick: bool, only: tuple[str, ...]) -> Iterator[Case]:
+def _parts(room: str, only: tuple[str, ...]) -> list[str]:
     unknown = set(only) - set(ROOMS[room])
     if unknown:
         raise click.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(ROOMS[room])}")
-    for part in ROOMS[room]:
-        if not only or part in only:
-            yield from importlib.import_module(f"benchmarks.{part}").cases(quick)
+    return [part for part in ROOMS[room] if not only or part in only]
 
 
-def machine() -> dict[str, str | int | None]:
-    """What the figures were measured on."""
-    import torch
+def _rows(parts: list[str], quick: bool, models: Sequence[Path]) -> Iterator[Row]:
+    for part in parts:
+        yield from importlib.import_module(f"benchmarks.{part}").cases(quick, models)
 
+
+def _progress(row: Row) -> str:
+    memory = "" if row.memory_ratio is None else f", {row.memory_ratio:.2f}x less memory"
+    return f"{row.case}: {row.ours} against {row.reference}: {row.time_ratio:.2f}x as fast{memory}"
+
+
+def _report(
+    date: str, wall_seconds: float, settings: dict[str, object], rows: list[Row]
+) -> dict[str, object]:
     return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": sys.version.split()[0],
-        "torch": torch.__version__,
+        "date": date,
+        "wall_seconds": round(wall_seconds, 1),
+        "settings": settings,
+        "machine": machine(),
+        "versions": versions(),
+        "reading": READING,
+        "rows": [_as_json(row) for row in rows],
     }
 
 
 def _as_json(row: Row) -> dict[str, object]:
-    return {**asdict(row), "extra": dict(row.extra), "ratio": round(row.ratio, 3)}
+    bars = [asdict(bar) | {"met": bar.met} for bar in row.bars]
+    return {
+        **asdict(row),
+        "time_ratio": round(row.time_ratio, 4),
+        "memory_ratio": None if row.memory_ratio is None else round(row.memory_ratio, 4),
+        "bar": "; ".join(bar.asked for bar in row.bars) or "none",
+        "met": all(bar.met for bar in row.bars) if row.bars else None,
+        "bars": bars,
+    }
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table("step", "ours, s", "reference, s", "ratio", "asked for", "also counted")
+    """Ratios are reference / ours: above 1, ours is better."""
+    table = Table(
+        "step", "CPU s", "times as fast", "extra peak MiB", "less memory", "asked for", "also counted"
+    )
     for row in rows:
-        counted = ", ".join(
-            f"{name} {value:,.4g}" if isinstance(value, float | int) else f"{name} {value}"
-            for name, value in row.extra.items()
-        )
+        agree = {None: {}, True: {"same output": "yes"}, False: {"same output": "NO"}}[row.outputs_agree]
         table.add_row(
-            f"{row.case}\n{row.ours} against {row.reference}",
-            f"{row.seconds:.4g}",
-            f"{row.reference_seconds:.4g}",
-            f"{row.ratio:.2f}x",
-            row.bar,
-            counted,
+            f"{row.case}\n{row.ours}\nagainst {row.reference}",
+            f"{row.seconds:.4g}\nagainst {row.reference_seconds:.4g}",
+            f"{row.time_ratio:.2f}x",
+            _against(row.extra_peak_mib, row.reference_extra_peak_mib),
+            "" if row.memory_ratio is None else f"{row.memory_ratio:.2f}x",
+            "\n".join(map(str, row.bars)) or "none",
+            "\n".join(f"{name} {_number(value)}" for name, value in (agree | dict(row.counted)).items()),
         )
     return table
+
+
+def _against(ours: float | None, reference: float | None) -> str:
+    return "" if ours is None or reference is None else f"{ours:,.0f}\nagainst {reference:,.0f}"
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:,.4g}"
 
 
 if __name__ == "__main__":

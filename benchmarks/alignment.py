@@ -1,64 +1,61 @@
 """Aligning one window against a straightforward implementation: a table of Python numbers, pair by pair.
 
-Windows are pieces of Python's own library, read by two tokenizers trained on it, and cut to the same number
-of tokens on both sides. The plain dynamic programme asks rapidfuzz for each pair's distance and keeps the
-whole table; the plain end-byte alignment looks ends up in a dictionary. Paths are compared.
+Windows are pieces of Python's own library, read by two tokenizers (trained on it, or those of real models)
+and cut to the same number of tokens on both sides. The plain dynamic programme asks rapidfuzz for each pair's
+distance and keeps the whole table; the plain end-byte alignment looks ends up in a dictionary. Both are
+called as often as ours; paths are compared.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
-from transformers import PreTrainedTokenizerFast
 
-from benchmarks.measure import Case, Row, alternate, cpu_seconds, real_models
-from benchmarks.vocabularies import byte_level, library_text, marked
+from benchmarks.measure import Bar, Row, alternate
+from benchmarks.vocabularies import Pair, library_text, pairs
 from fusion.alignment import align_end_byte, cost_table, edit_path
-from fusion.models import load_tokenizer
 from fusion.spelling import spellings
 from fusion.tokens import token_spans, token_table
 
-Pair = tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]  # source, target
-Sequences = tuple[list[str], list[str]]
+Ends = NDArray[np.int32]
+REPEATS = 100  # of the end-byte alignment, which is too short for the clock
+LIMITS = {2048: 25.0}  # ms asked of the path, by tokens of a side
 
 
-def cases(quick: bool) -> Iterator[Case]:
+def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
     """The path through windows of growing length, and rows by end byte."""
-    size, characters = (1_000, 200_000) if quick else (8_000, 4_000_000)
-    pairs: list[Callable[[], Pair]] = [lambda: (marked(size, characters), byte_level(size, characters))]
-    if folders := real_models():
-        pairs += [partial(_load, source, folders[0]) for source in folders[1:]]
-    for pair in pairs:
+    size, characters = (1_000, 100_000) if quick else (8_000, 4_000_000)
+    for name, pair in pairs(size, characters, models):
         for length in (64,) if quick else (512, 2048):
-            yield partial(_path, pair, length)
-        yield partial(_end_byte, pair, 64 if quick else 2048)
+            yield _path(name, pair, length)
+        yield _end_byte(name, pair, 64 if quick else 2048)
 
 
-def _load(source: Path, target: Path) -> Pair:
-    return load_tokenizer(source), load_tokenizer(target)
-
-
-def _path(pair: Callable[[], Pair], length: int) -> Row:
-    source, target = _spelled(pair(), length)
-    seconds, plain = alternate(partial(edit_path, source, target), partial(_plain_path, source, target), 1)
-    ours = min(cpu_seconds(partial(edit_path, source, target)) for _ in range(9))
-    costs = min(cpu_seconds(partial(cost_table, source, target)) for _ in range(9))
-    same = edit_path(source, target)[0].tolist() == _plain_path(source, target)
+def _path(name: str, pair: Pair, length: int) -> Row:
+    source, target = _spelled(pair, length)
+    ours, plain, costs = alternate(
+        partial(edit_path, source, target),
+        partial(_plain_path, source, target),
+        partial(cost_table, source, target),
+        rounds=2,
+    )
+    ms, limit = 1e3 * ours.seconds, LIMITS.get(length)
     return Row(
-        case=f"cheapest path, {length} x {length} tokens",
+        case=f"cheapest path, {name}, {length} x {length} tokens",
         ours="costs of distinct pairs, compiled table",
         reference="Python table, rapidfuzz per pair",
-        seconds=min(seconds, ours),
-        reference_seconds=plain,
-        bar="2048 x 2048 within 25 ms",
-        extra={"ms for costs": 1e3 * costs, "ms for the table": 1e3 * (ours - costs), "same path": str(same)},
+        seconds=ours.seconds,
+        reference_seconds=plain.seconds,
+        bars=(Bar("ms", "at most", limit, ms),) if limit else (),
+        outputs_agree=ours.result[0].tolist() == plain.result,
+        counted={"ms for costs": 1e3 * costs.seconds, "ms for the table": ms - 1e3 * costs.seconds},
     )
 
 
-def _spelled(pair: Pair, length: int) -> Sequences:
+def _spelled(pair: Pair, length: int) -> tuple[list[str], list[str]]:
     text = library_text(length * 12)
     out = []
     for tokenizer in pair:
@@ -84,7 +81,11 @@ def _plain_path(source: list[str], target: list[str]) -> list[list[int]]:
             least = min(before)
             ways[i].append(before.index(least))
             table[i].append(Levenshtein.distance(s, t) + (least if i or j else 0))
-    i, j, path = len(source) - 1, len(target) - 1, []
+    return _walked_back(ways)
+
+
+def _walked_back(ways: list[list[int]]) -> list[list[int]]:
+    i, j, path = len(ways) - 1, len(ways[0]) - 1, []
     while i or j:
         path.append([i, j])
         way = ways[i][j]
@@ -92,36 +93,28 @@ def _plain_path(source: list[str], target: list[str]) -> list[list[int]]:
     return [[0, 0], *path[::-1]]
 
 
-def _end_byte(pair: Callable[[], Pair], length: int) -> Row:
+def _end_byte(name: str, pair: Pair, length: int) -> Row:
     text = library_text(length * 3)
-    theirs, ours = (token_spans(t, token_table(t), text).ends[:length] for t in pair())
-    seconds, plain = alternate(
-        partial(_often, align_end_byte, ours, theirs), partial(_often, _plain_rows, ours, theirs)
-    )
-    same = align_end_byte(ours, theirs).tolist() == _plain_rows(ours, theirs)
+    theirs, own = (token_spans(t, token_table(t), text).ends[:length] for t in pair)
+    ours, plain = alternate(_often(align_end_byte, own, theirs), _often(_plain_rows, own, theirs))
     return Row(
-        case=f"rows by end byte, {len(ours)} tokens",
+        case=f"rows by end byte, {name}, {len(own)} tokens",
         ours="searchsorted",
         reference="dictionary of ends",
-        seconds=seconds / REPEATS,
-        reference_seconds=plain / REPEATS,
-        extra={"same rows": str(same)},
+        seconds=ours.seconds / REPEATS,
+        reference_seconds=plain.seconds / REPEATS,
+        outputs_agree=ours.result.tolist() == plain.result,
     )
 
 
-REPEATS = 100
+def _often(work: Callable[[Ends, Ends], object], own: Ends, theirs: Ends) -> Callable[[], object]:
+    def repeated() -> object:
+        return [work(own, theirs) for _ in range(REPEATS)][-1]
+
+    return repeated
 
 
-def _often(
-    work: Callable[[NDArray[np.int32], NDArray[np.int32]], object],
-    ours: NDArray[np.int32],
-    theirs: NDArray[np.int32],
-) -> None:
-    for _ in range(REPEATS):
-        work(ours, theirs)
-
-
-def _plain_rows(ours: NDArray[np.int32], theirs: NDArray[np.int32]) -> list[int]:
+def _plain_rows(own: Ends, theirs: Ends) -> list[int]:
     last = {int(end): row for row, end in enumerate(theirs)}
-    own = {int(end): row for row, end in enumerate(ours)}
-    return [last.get(int(end), -1) if own[int(end)] == row else -1 for row, end in enumerate(ours)]
+    mine = {int(end): row for row, end in enumerate(own)}
+    return [last.get(int(end), -1) if mine[int(end)] == row else -1 for row, end in enumerate(own)]

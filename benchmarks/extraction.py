@@ -1,185 +1,194 @@
 """Extraction against the bare forward pass of the same batches, and against the straightforward way of it.
 
-The straightforward way pads every window to the longest, holds all logits of a batch, and takes `torch.topk`
-and the normaliser of them; its rows are padded, too.
+The bare forward makes all logits of the same length-bucketed batches and keeps nothing. The straightforward
+way takes windows in the corpus's order, pads a batch to its longest window, holds all its logits, and takes
+the normaliser and `torch.topk` of them. All three are warmed up on one short window, then called in turn as
+often as each other; memory is that of one batch, the first two windows, one of them the longest. What ours
+keeps for these is compared with the plain log-softmax: equal values at every rank, and of every token kept,
+so that tokens differ in ties at most.
 """
 
-import json
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from benchmarks.measure import Case, Row, alternate, in_fresh_process, real_models
+from benchmarks.measure import Bar, Row, alternate, extra_peak
+from fusion.distributions import Distributions
 from fusion.extraction import extract, extract_to, length_batches
 from fusion.tokens import Encoding
 
 K = 10
-LONGEST = 512
-_WIDTHS = (49_152, 262_144)
-_MADE = "made:"  # prefix of a model that is made rather than read: a Llama of the width that follows
+TOLERANCE = 0.02  # nats: half precision has steps of 1/64 from 16 nats on
+MADE = "made"  # a model that is made rather than read: a Llama, made:VOCABULARY:WIDTH:LAYERS
+NAMES = (f"{MADE}:49152:512:12", f"{MADE}:262144:512:12")
+QUICK = (f"{MADE}:4096:64:2",)
 
 
-def cases(quick: bool) -> Iterator[Case]:
-    """Two made models, then the real ones that the caller named."""
-    names = [f"{_MADE}{width}" for width in _WIDTHS] + [str(folder) for folder in real_models()]
-    for name in names:
-        yield partial(_against_forward, name, quick)
-        yield partial(_against_straightforward, name, quick)
+@dataclass(frozen=True)
+class Setting:
+    """A model, windows that it reads, and tokens of a batch."""
+
+    model: Any
+    encodings: list[Encoding]
+    batch_tokens: int
+
+    def part(self, windows: int, tokens: int | None = None) -> "Setting":
+        """The same with the first windows alone, each cut to so many tokens."""
+        cut = [Encoding(e.input_ids[:tokens], e.ends[:tokens]) for e in self.encodings[:windows]]
+        return Setting(self.model, cut, self.batch_tokens)
 
 
-def _against_forward(name: str, quick: bool) -> Row:
-    model, encodings, batch_tokens = _setting(name, quick)
-    ours, reference = alternate(
-        lambda: _extract(model, encodings, batch_tokens),
-        lambda: _forward(model, encodings, batch_tokens),
-        1 if quick else 3,
+def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
+    """Made models of two vocabularies, then the real ones."""
+    for name in QUICK if quick else (*NAMES, *map(str, models)):
+        yield from _against_both(name, quick)
+
+
+def _against_both(name: str, quick: bool) -> Iterator[Row]:
+    setting = _setting(name, 64 if quick else 512)
+    for way in WAYS.values():
+        way(setting.part(1, 16))
+    ours, forward, plain = (
+        timed.seconds
+        for timed in alternate(*(partial(way, setting) for way in WAYS.values()), rounds=2, warmed=True)
     )
-    return Row(
-        f"extraction, {_title(name, model)}",
-        "fusion.extraction.extract",
-        "bare forward of the same batches",
-        ours,
-        reference,
-        "at least 0.95x",
-        {"tokens": float(sum(len(e.input_ids) for e in encodings)), **_disk(model, encodings, batch_tokens)},
-    )
+    row = partial(Row, _title(name, setting.model), "fusion.extraction.extract")
+    counted, gap = _disk(setting), _largest_gap(setting.part(2))
+    del setting  # memory is measured with the machine to itself
+    peaks = {way: None if quick else extra_peak("benchmarks.extraction", way, name) for way in WAYS}
+    yield row(
+        "bare forward of the same batches", ours, forward, peaks["ours"], peaks["forward"],
+        bars=() if quick else (Bar("speed x of the bare forward", "at least", 0.95, forward / ours),),
+        counted=counted,
+    )  # fmt: skip
+    yield row(
+        "all logits of a padded batch, log_softmax and topk", ours, plain,
+        peaks["ours"], peaks["straightforward"],
+        outputs_agree=gap <= TOLERANCE,
+        counted={"largest difference, nats": gap},
+    )  # fmt: skip
 
 
-def _against_straightforward(name: str, quick: bool) -> Row:
-    model, encodings, batch_tokens = _setting(name, quick)
-    ours, reference = alternate(
-        lambda: _extract(model, encodings, batch_tokens),
-        lambda: _straightforward(model, encodings, batch_tokens),
-        1 if quick else 2,
-    )
-    peaks = {
-        f"peak MiB, {way}": in_fresh_process("benchmarks.extraction", way, name, str(int(quick)))["mib"]
-        for way in WAYS
-    }
-    return Row(
-        f"extraction, {_title(name, model)}",
-        "fusion.extraction.extract",
-        "padded windows, topk and log_softmax of all logits",
-        ours,
-        reference,
-        extra=peaks,
-    )
+def prepare(way: str, name: str) -> Callable[[], object]:
+    """One batch of a way of extraction, for `extra_peak`."""
+    setting = _setting(name, 512).part(2)
+    WAYS[way](setting.part(1, 16))
+    return partial(WAYS[way], setting)
 
 
-def _setting(name: str, quick: bool) -> tuple[Any, list[Encoding], int]:
-    """Model, windows of log-normal lengths as documents have, and tokens of a batch."""
-    model = _model(name, quick)
-    draw = np.random.default_rng(0)
-    longest, count = (64, 8) if quick else (LONGEST, 12)
-    lengths = np.clip(draw.lognormal(np.log(longest / 2), 0.7, count), 2, longest).astype(int)
-    vocabulary = model.get_output_embeddings().weight.shape[0]
+# --- models and windows
+
+
+def _setting(name: str, longest: int) -> Setting:
+    """Windows of log-normal lengths, as documents have, the longest first; two of that fill a batch."""
+    model, draw = _model(name), np.random.default_rng(0)
+    lengths = np.clip(draw.lognormal(np.log(longest / 2), 0.7, 7), 2, longest).astype(int)
+    vocabulary = _width(model)
     windows = [draw.integers(5, vocabulary, n).astype(np.int32) for n in [longest, *lengths]]
-    return model, [Encoding(w, np.arange(1, len(w) + 1, dtype=np.int32)) for w in windows], 2 * longest
+    encodings = [Encoding(w, np.arange(1, len(w) + 1, dtype=np.int32)) for w in windows]
+    return Setting(model, encodings, 2 * longest)
 
 
-def _model(name: str, quick: bool) -> Any:
-    if not name.startswith(_MADE):
+def _model(name: str) -> Any:
+    if not name.startswith(f"{MADE}:"):
         from fusion.models import load_model
 
-        return load_model(Path(name))
+        return load_model(Path(name)).eval()
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    layers = 2 if quick else 12
-    size = 64 if quick else 512
+    vocabulary, width, layers = map(int, name.split(":")[1:])
     config = LlamaConfig(
-        vocab_size=int(name.removeprefix(_MADE)),
-        hidden_size=size,
-        intermediate_size=3 * size,
-        num_hidden_layers=layers,
-        num_attention_heads=8,
-        num_key_value_heads=8,
-        tie_word_embeddings=True,
-    )
+        vocab_size=vocabulary, hidden_size=width, intermediate_size=3 * width, num_hidden_layers=layers,
+        num_attention_heads=8, num_key_value_heads=8, tie_word_embeddings=True,
+    )  # fmt: skip
     return LlamaForCausalLM(config).eval()
 
 
+def _width(model: Any) -> int:
+    return int(model.get_output_embeddings().weight.shape[0])
+
+
 def _title(name: str, model: Any) -> str:
-    width = model.get_output_embeddings().weight.shape[0]
-    return f"{'random Llama' if name.startswith(_MADE) else Path(name).name}, V = {width:,}"
+    what = "random Llama" if name.startswith(f"{MADE}:") else Path(name).name
+    return f"extraction, {what}, V = {_width(model):,}"
 
 
-def _disk(model: Any, encodings: list[Encoding], batch_tokens: int) -> dict[str, float]:
-    """Bytes that a row takes, without file headers, which do not grow with the corpus."""
+def _disk(setting: Setting) -> dict[str, float | str]:
+    """Tokens read, and the bytes a row takes on disk, without file headers, which do not grow."""
+    s = setting.part(2)
     with tempfile.TemporaryDirectory() as folder:
-        closed = [False] * len(encodings)
-        store = extract_to(Path(folder), model, encodings, closed, k=K, batch_tokens=batch_tokens)
+        store = extract_to(Path(folder), s.model, s.encodings, [False] * 2, k=K, batch_tokens=s.batch_tokens)
         size = {p.stem: p.stat().st_size - 128 for p in Path(folder).glob("shard-*/*.npy")}
-        token = size["input_codes"] + size["lengths"]
         rows = size["codes"] + size["logprobs"] + size["leftover"] + size["gold_logprob"]
-        return {"bytes a row": rows / store.rows_count, "bytes its token": token / store.token_offsets[-1]}
+        return {
+            "tokens": sum(len(e.input_ids) for e in setting.encodings),
+            "bytes a row": rows / store.rows_count,
+            "bytes its token": (size["input_codes"] + size["lengths"]) / store.token_offsets[-1],
+        }
+
+
+@torch.inference_mode()
+def _largest_gap(s: Setting) -> float:
+    """Nats by which what ours keeps of a batch differs from the log-softmax of its logits."""
+    ours, gaps = _extract(s), []
+    ids, mask = _padded([e.input_ids for e in s.encodings])
+    logprobs = s.model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float().log_softmax(-1)
+    for window, encoding in enumerate(s.encodings):
+        rows, plain = ours.rows(window), logprobs[window, : len(encoding.input_ids) - 1]
+        kept, gold = torch.tensor(ours.logprobs[rows]).float(), ids[window, 1 : len(plain) + 1, None]
+        gaps += [
+            kept - plain.topk(K).values,
+            kept - plain.gather(-1, torch.tensor(ours.ids[rows]).long()),
+            torch.tensor(ours.gold_logprob[rows]) - plain.gather(-1, gold)[:, 0],
+        ]
+    return max(float(gap.abs().max()) for gap in gaps)
 
 
 # --- the ways
 
 
-def _extract(model: Any, encodings: list[Encoding], batch_tokens: int) -> None:
-    extract(model, encodings, [False] * len(encodings), k=K, batch_tokens=batch_tokens)
+def _extract(s: Setting) -> Distributions:
+    return extract(s.model, s.encodings, [False] * len(s.encodings), k=K, batch_tokens=s.batch_tokens)
 
 
 @torch.inference_mode()
-def _forward(model: Any, encodings: list[Encoding], batch_tokens: int) -> None:
-    for batch in length_batches([len(e.input_ids) for e in encodings], batch_tokens):
-        ids, mask = _padded([encodings[i].input_ids for i in batch])
-        _ = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+def _forward(s: Setting) -> None:
+    for batch in length_batches([len(e.input_ids) for e in s.encodings], s.batch_tokens):
+        ids, mask = _padded([s.encodings[i].input_ids for i in batch])
+        _ = s.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
 
 
 @torch.inference_mode()
-def _straightforward(model: Any, encodings: list[Encoding], batch_tokens: int) -> None:
-    longest = max(len(e.input_ids) for e in encodings)
-    step = max(batch_tokens // longest, 1)
-    for start in range(0, len(encodings), step):
-        ids, mask = _padded([e.input_ids for e in encodings[start : start + step]], longest)
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+def _straightforward(s: Setting) -> None:
+    for start in range(0, len(s.encodings), 2):
+        ids, mask = _padded([e.input_ids for e in s.encodings[start : start + 2]])
+        logits = s.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         logprobs = logits.log_softmax(-1)
         kept = logprobs.topk(K, dim=-1)
         gold = logprobs[:, :-1].gather(-1, ids[:, 1:, None])
         _ = kept.values.half(), kept.indices.int(), 1 - kept.values.exp().sum(-1), gold
 
 
-def _padded(windows: list[Any], length: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    length = max(length, *(len(w) for w in windows)) if len(windows) > 1 else max(length, len(windows[0]))
-    ids = torch.zeros(len(windows), length, dtype=torch.int64)
-    for row, window in zip(ids, windows, strict=True):
-        row[: len(window)] = torch.from_numpy(np.asarray(window, np.int64))
-    lengths = torch.tensor([[len(w)] for w in windows])
-    return ids, (torch.arange(length) < lengths).long()
-
-
-WAYS: dict[str, Callable[[Any, list[Encoding], int], None]] = {
+WAYS: dict[str, Callable[[Setting], object]] = {
     "ours": _extract,
     "forward": _forward,
     "straightforward": _straightforward,
 }
 
 
-def _peak(way: str, name: str, quick: bool) -> float:
-    """MiB by which the process grew at its peak beyond the loaded model."""
-    model, encodings, batch_tokens = _setting(name, quick)
-    warm = [Encoding(e.input_ids[:4], e.ends[:4]) for e in encodings[:1]]
-    WAYS[way](model, warm, batch_tokens)
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of loading
-    before = _resident_peak()
-    WAYS[way](model, encodings, batch_tokens)
-    return (_resident_peak() - before) / 1024
-
-
-def _resident_peak() -> int:
-    """KiB."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
-
-
-if __name__ == "__main__":
-    print(json.dumps({"mib": _peak(sys.argv[1], sys.argv[2], sys.argv[3] == "1")}))
+def _padded(windows: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """Ids and mask [B, L], padded to the longest of the batch."""
+    lengths = torch.tensor([[len(w)] for w in windows])
+    length = int(lengths.max())
+    ids = torch.zeros(len(windows), length, dtype=torch.int64)
+    for row, window in zip(ids, windows, strict=True):
+        row[: len(window)] = torch.from_numpy(np.asarray(window, np.int64))
+    return ids, (torch.arange(length) < lengths).long()

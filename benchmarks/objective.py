@@ -1,16 +1,12 @@
 """A training step: the fusion loss against transformers' own causal LM loss, and against a dense fusion loss.
 
-A Llama of 4 layers x 256, vocabulary 49,152, one sequence of 512 tokens, float32, plain SGD's backward pass.
-Time: forward and backward of both in turn in one process. Memory: each alternative in a process of its own
-(a process never forgets its peak), which takes one step on a 16-token sequence (so that libraries are loaded
-and threads started), then notes the resident set, and takes the step; reported is the peak (VmHWM, cleared
-before the step) less that. glibc is told to return what is freed (M_MMAP_THRESHOLD 1 MiB for both).
+A Llama of 4 layers x 256, vocabulary 49,152, one sequence of 512 tokens, float32: one forward and backward
+pass. Time: both in turn in one process. Memory: `extra_peak` of one step, after one on 16 tokens of a small
+model. The dense loss is the same loss (what the teacher does not list is one bucket) over a teacher [N, V];
+its value is compared, and that of the control with transformers'.
 """
 
-import gc
-import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Case, Row, alternate, in_fresh_process
+from benchmarks.measure import Bar, Row, alternate, extra_peak
 from fusion.decoder import split_model
 from fusion.objective import IGNORED, SparseTeacher, fusion_loss
 
 SOURCES = {"control": 0, "fusion, 1 source": 1, "fusion, 2 sources": 2}
+PLAIN, DENSE = "transformers' causal LM step", "dense [N, V] teacher"
+SAME = {("control", PLAIN), ("fusion, 2 sources", DENSE)}  # compute the same loss
 K = 10
 LM_LOSS_WEIGHT = 0.9
+TOLERANCE = 1e-5  # of the loss, relative
 
 
 @dataclass(frozen=True)
@@ -41,41 +40,63 @@ class Size:
 QUICK = Size(layers=1, width=64, vocabulary=4096, length=128)
 
 
-def cases(quick: bool) -> Iterator[Case]:
-    """Control, one and two merged sources, each against plain CLM; two sources against a dense loss."""
+def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:  # noqa: ARG001
+    """Control, one and two merged sources, each against plain CLM; two sources against a dense loss.
+
+    The model's sizes are those that the project names; `models` are not read.
+    """
+    names = (*SOURCES, PLAIN, DENSE)
+    peaks = {name: None if quick else extra_peak("benchmarks.objective", name) for name in names}
     for name in SOURCES:
-        yield partial(_case, name, "plain", quick)
-    yield partial(_case, "fusion, 2 sources", "dense", quick)
+        yield _row(name, PLAIN, quick, peaks)
+    yield _row("fusion, 2 sources", DENSE, quick, peaks)
 
 
-def _case(ours: str, reference: str, quick: bool) -> Row:
+def _row(name: str, reference: str, quick: bool, peaks: dict[str, float | None]) -> Row:
     size = QUICK if quick else Size()
-    seconds = alternate(_step(ours, size), _step(reference, size), 1 if quick else 5)
-    peaks = [in_fresh_process("benchmarks.objective", n, str(int(quick)))["MiB"] for n in (ours, reference)]
+    ours, plain = alternate(_step(name, size), _step(reference, size), rounds=1 if quick else 5)
+    gap = abs(ours.result - plain.result) / abs(plain.result)
+    same = (name, reference) in SAME
     return Row(
-        case=f"training step, {ours}",
+        case=f"training step, {name}",
         ours="chunked, sparse teacher",
-        reference={"plain": "transformers' causal LM step", "dense": "dense [N, V] teacher"}[reference],
-        seconds=seconds[0],
-        reference_seconds=seconds[1],
-        bar="1.0x the time, 0.5x the extra peak" if reference == "plain" else "",
-        extra={
-            "extra peak MiB": peaks[0],
-            "reference's extra peak MiB": peaks[1],
-            "memory ratio": peaks[0] / max(peaks[1], 1e-9),
-        },
+        reference=reference,
+        seconds=ours.seconds,
+        reference_seconds=plain.seconds,
+        extra_peak_mib=peaks[name],
+        reference_extra_peak_mib=peaks[reference],
+        bars=_bars(ours.seconds / plain.seconds, peaks[name], peaks[PLAIN])
+        if reference == PLAIN and not quick
+        else (),
+        outputs_agree=gap <= TOLERANCE if same else None,
+        counted={"loss": ours.result} | ({"loss differs by, relative": gap} if same else {}),
     )
 
 
-def _step(name: str, size: Size) -> Callable[[], None]:
+def _bars(time: float, peak: float | None, plain_peak: float | None) -> tuple[Bar, ...]:
+    bars = (Bar("time x of plain", "at most", 1.0, time),)
+    if peak is None or plain_peak is None:
+        return bars
+    return (*bars, Bar("extra peak x of plain", "at most", 0.5, peak / plain_peak))
+
+
+def prepare(name: str) -> Callable[[], object]:
+    """One step of a loss, for `extra_peak`."""
+    _step(name, Size(width=64, vocabulary=512, length=16))()
+    return _step(name, Size())
+
+
+def _step(name: str, size: Size) -> Callable[[], float]:
     """One forward and backward pass; gradients are dropped afterwards, as `zero_grad` does."""
     model = _model(size)
     loss = _LOSSES.get(name, partial(_ours, sources=SOURCES.get(name, 0)))
     compute = loss(model, _ids(size))
 
-    def step() -> None:
-        torch.autograd.backward(compute())
+    def step() -> float:
+        value = compute()
+        torch.autograd.backward(value)
         model.zero_grad(set_to_none=True)
+        return value.item()
 
     return step
 
@@ -129,52 +150,21 @@ def _plain(model: Any, ids: Tensor) -> Callable[[], Tensor]:
 
 
 def _dense(model: Any, ids: Tensor) -> Callable[[], Tensor]:
-    """Straightforward: the teacher over the whole vocabulary, cross-entropy with soft targets."""
+    """Straightforward: the teacher over the whole vocabulary, and all log-probabilities of the model."""
     teacher = _teacher(ids, model.config.vocab_size, 2)
     labels = torch.cat([ids[0, 1:], torch.tensor([IGNORED])])
 
     def compute() -> Tensor:
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
-        dense = torch.zeros_like(logits).scatter_(-1, teacher.ids, teacher.probabilities)
-        dense /= dense.sum(-1, keepdim=True)
-        clm = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED)
-        fusion = torch.nn.functional.cross_entropy(logits[:-1], dense[:-1])
-        return LM_LOSS_WEIGHT * clm + (1 - LM_LOSS_WEIGHT) * fusion
+        logprobs = logits.log_softmax(-1)
+        target = torch.zeros_like(logits).scatter_(-1, teacher.ids, teacher.probabilities)
+        unlisted = torch.log1p(-logprobs.gather(-1, teacher.ids).exp().sum(-1))
+        fusion = -(target * logprobs).sum(-1) - teacher.leftover * unlisted
+        clm = torch.nn.functional.nll_loss(logprobs, labels, ignore_index=IGNORED)
+        total: Tensor = LM_LOSS_WEIGHT * clm + (1 - LM_LOSS_WEIGHT) * fusion[:-1].mean()
+        return total
 
     return compute
 
 
-_LOSSES: dict[str, Callable[[Any, Tensor], Callable[[], Tensor]]] = {"plain": _plain, "dense": _dense}
-
-
-def _extra_peak(name: str, size: Size) -> float:
-    """MiB by which one step raises the resident set of this process over what it was before."""
-    _return_freed_memory()
-    short = Size(size.layers, 64, 512, 16)
-    _step(name, short)()
-    step = _step(name, size)
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM = VmRSS
-    before = _status("VmRSS")
-    step()
-    return (_status("VmHWM") - before) / 1024
-
-
-def _return_freed_memory() -> None:
-    """Blocks of 1 MiB and more are mapped on their own, so that freeing them lowers the resident set."""
-    import ctypes
-
-    m_mmap_threshold = -3
-    ctypes.CDLL(None).mallopt(m_mmap_threshold, 1 << 20)
-
-
-def _status(name: str) -> int:
-    """A size of this process in KiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1])
-    raise KeyError(name)
-
-
-if __name__ == "__main__":
-    print(json.dumps({"MiB": _extra_peak(sys.argv[1], QUICK if sys.argv[2] == "1" else Size())}))
+_LOSSES: dict[str, Callable[[Any, Tensor], Callable[[], Tensor]]] = {PLAIN: _plain, DENSE: _dense}

@@ -2,14 +2,24 @@
 
 import json
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from fusion.models import load_tokenizer
+
+Pair = tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]  # source, target
 _BYTES = [f"<0x{b:02X}>" for b in range(256)]
+
+
+def pairs(size: int, characters: int, models: Sequence[Path]) -> Iterator[tuple[str, Pair]]:
+    """Tokenizers of `size` tokens trained here, then each real source with the real target, by name."""
+    yield "trained here", (marked(size, characters), byte_level(size, characters))
+    for source in models[1:]:
+        yield f"{source.name} to {models[0].name}", (load_tokenizer(source), load_tokenizer(models[0]))
 
 
 @cache

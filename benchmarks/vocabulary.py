@@ -1,13 +1,14 @@
 """Vocabulary maps against the plain way: every token against every other, then the first of the nearest.
 
 The plain way compares with rapidfuzz (`cdist`, compiled) what no dictionary matches, and takes `argmin` over
-the target's vocabulary; for the prefix map it asks the tokenizer for one token after the other. It is timed
-on a sample of the tokens without an exact match, evenly spaced, and extrapolated by their number; what it
-finds for them is compared with ours. Two tokenizers of 32,000 tokens are trained on Python's own library;
-real ones are measured where folders of models are given.
+the target's vocabulary. Where a threshold refuses far tokens, `cdist` is told so (`score_cutoff`, tokens of
+one length at a time) and gives a pair up early. For the prefix map the plain way asks the tokenizer for one
+token after the other. All that is timed on a sample of the tokens without an exact match, evenly spaced, and
+extrapolated by their number, as the row says; what it finds for them is compared with ours.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,118 +18,153 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks.measure import Case, Row, alternate, real_models
-from benchmarks.vocabularies import byte_level, marked
-from fusion.models import load_tokenizer
+from benchmarks.measure import Bar, Row, alternate
+from benchmarks.vocabularies import Pair, pairs
 from fusion.spelling import map_spelling, spellings
 from fusion.tokens import TokenTable, token_table
 from fusion.vocabulary import VocabularyMap, map_exact, map_minimum_edit, map_prefix
 
 THRESHOLD = 0.34
-Pair = tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]  # source, target
+LIMITS = (  # seconds asked of a map by edits, for a source and a target of about so many tokens
+    (range(31_000, 34_000), range(31_000, 34_000), 1.0),
+    (range(255_000, 265_000), range(48_000, 51_000), 20.0),
+)
+FAR = np.iinfo(np.int32).max
+PART = 128  # tokens compared at a time, which bounds the matrix
 Queries = NDArray[np.int64]
 
 
-def cases(quick: bool) -> Iterator[Case]:
+@dataclass(frozen=True)
+class Comparison:
+    """A map that is made whole, and the plain way of it for any tokens of its source."""
+
+    case: str
+    ours: str
+    reference: str
+    make: Callable[[], VocabularyMap]
+    plain: Callable[[Queries], NDArray[np.int64]]  # ids of source tokens -> ids of target tokens, -1 for none
+    rest: Queries  # source tokens without an exact match
+    sizes: tuple[int, int]  # of source and target
+
+
+def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
     """Three maps between trained tokenizers, and between real ones."""
-    size, characters = (2_000, 500_000) if quick else (32_000, 12_000_000)
-    yield from _maps(lambda: (marked(size, characters), byte_level(size, characters)), quick)
-    if folders := real_models():
-        for source in folders[1:]:
-            yield from _maps(partial(_load, source, folders[0]), quick)
+    size, characters, sample = (1_000, 100_000, 32) if quick else (32_000, 12_000_000, 512)
+    for name, pair in pairs(size, characters, models):
+        for comparison in (_edits_in_bytes, _edits_in_spelling, _prefix):
+            yield _measured(comparison(name, pair), sample)
 
 
-def _load(source: Path, target: Path) -> Pair:
-    return load_tokenizer(source), load_tokenizer(target)
-
-
-def _maps(pair: Callable[[], Pair], quick: bool) -> Iterator[Case]:
-    yield partial(_edits_in_bytes, pair, quick)
-    yield partial(_edits_in_spelling, pair, quick)
-    yield partial(_prefix, pair, quick)
-
-
-def _edits_in_bytes(pair: Callable[[], Pair], quick: bool) -> Row:
-    source, target = (token_table(tokenizer) for tokenizer in pair())
-    exact = map_exact(source, target)
-    rest = np.array([i for i in np.flatnonzero(exact.target_ids < 0).tolist() if source.is_text(i)])
-    texts = [piece.decode("latin-1") for piece in source.pieces]
-    ids = np.array([i for i in range(len(target.pieces)) if target.is_text(i)])
-    candidates = [target.pieces[i].decode("latin-1") for i in ids]
-
-    def plain(queries: Queries) -> NDArray[np.int64]:
-        return _nearest([texts[i] for i in queries], candidates, ids, THRESHOLD)
-
-    ours = partial(map_minimum_edit, source, target, threshold=THRESHOLD)
-    return _row(f"map by edits in bytes, {_sizes(source, target)}", ours, plain, rest, quick)
-
-
-def _edits_in_spelling(pair: Callable[[], Pair], quick: bool) -> Row:
-    source, target = (spellings(tokenizer) for tokenizer in pair())
-    texts, known = source.like(target), set(target.pieces)
-    rest = np.array([i for i, text in enumerate(texts) if text and text not in known])
-    ids = np.array([i for i, piece in enumerate(target.pieces) if piece])
-    candidates = [target.pieces[i] for i in ids]
-
-    def plain(queries: Queries) -> NDArray[np.int64]:
-        return _nearest([texts[i] for i in queries], candidates, ids, None)
-
-    name = f"map by edits in spelling, {len(texts):,} to {len(target.pieces):,}"
-    return _row(name, partial(map_spelling, source, target), plain, rest, quick)
-
-
-def _prefix(pair: Callable[[], Pair], quick: bool) -> Row:
-    source, target = (token_table(tokenizer) for tokenizer in pair())
-    tokenizer = pair()[1]
-    exact = map_exact(source, target)
-    rest = np.array([i for i in np.flatnonzero(exact.target_ids < 0).tolist() if source.is_text(i)])
-
-    def plain(queries: Queries) -> NDArray[np.int64]:
-        return np.array([_first_token(source.pieces[i], tokenizer) for i in queries])
-
-    name = f"map by first token written, {_sizes(source, target)}"
-    return _row(name, partial(map_prefix, source, target, tokenizer), plain, rest, quick)
-
-
-def _row(
-    case: str,
-    ours: Callable[[], VocabularyMap],
-    plain: Callable[[Queries], NDArray[np.int64]],
-    rest: Queries,
-    quick: bool,
-) -> Row:
-    sample = rest[:: max(len(rest) // (64 if quick else 512), 1)]
-    seconds, sampled = alternate(ours, partial(plain, sample), 1)
-    agreed = int((ours().target_ids[sample] == plain(sample)).sum())
+def _measured(c: Comparison, size: int) -> Row:
+    sample = c.rest[:: max(len(c.rest) // size, 1)]
+    ours, plain = alternate(c.make, partial(c.plain, sample), rounds=1)
+    alike = int((ours.result.target_ids[sample] == plain.result).sum())
+    limit = _limit(*c.sizes) if "edits" in c.case else None
     return Row(
-        case=case,
-        ours="one search over both vocabularies" if "edits" in case else "one batch for the tokenizer",
-        reference="cdist + argmin" if "edits" in case else "tokenizer called per token",
-        seconds=seconds,
-        reference_seconds=sampled * len(rest) / len(sample),
-        bar="32k within 1 s, 262k to 49k within 20 s" if "edits" in case else "",
-        extra={
-            "tokens without exact match": len(rest),
-            "of these sampled for the reference": len(sample),
-            "of the sample mapped alike": agreed,
+        case=f"{c.case}, {c.sizes[0]:,} to {c.sizes[1]:,}",
+        ours=c.ours,
+        reference=f"{c.reference} (timed on {len(sample):,} of {len(c.rest):,} tokens, extrapolated)",
+        seconds=ours.seconds,
+        reference_seconds=plain.seconds * len(c.rest) / len(sample),
+        bars=(Bar("s", "at most", limit, ours.seconds),) if limit else (),
+        outputs_agree=alike == len(sample) if "edits" in c.case else None,
+        counted={
+            "tokens without exact match": len(c.rest),
+            "of these timed for the reference": len(sample),
+            "of these mapped alike": alike,
         },
     )
 
 
-def _nearest(
-    queries: list[str], candidates: list[str], ids: NDArray[np.int64], threshold: float | None
-) -> NDArray[np.int64]:
-    lengths = np.array([len(c) for c in candidates])
+def _limit(source: int, target: int) -> float | None:
+    return next((limit for s, t, limit in LIMITS if source in s and target in t), None)
+
+
+# --- three maps
+
+
+def _edits_in_bytes(name: str, pair: Pair) -> Comparison:
+    source, target = (token_table(tokenizer) for tokenizer in pair)
+    texts = [piece.decode("latin-1") for piece in source.pieces]
+    ids = np.array([i for i in range(len(target.pieces)) if target.is_text(i)])
+    candidates = [target.pieces[i].decode("latin-1") for i in ids]
+    return Comparison(
+        case=f"map by edits in bytes, threshold {THRESHOLD}, {name}",
+        ours="one search over both vocabularies",
+        reference="cdist with score_cutoff, argmin",
+        make=partial(map_minimum_edit, source, target, threshold=THRESHOLD),
+        plain=lambda queries: _nearest_within([texts[i] for i in queries], candidates, ids),
+        rest=_unmatched(source, target),
+        sizes=(len(source.pieces), len(target.pieces)),
+    )
+
+
+def _edits_in_spelling(name: str, pair: Pair) -> Comparison:
+    source, target = (spellings(tokenizer) for tokenizer in pair)
+    texts, known = source.like(target), set(target.pieces)
+    ids = np.array([i for i, piece in enumerate(target.pieces) if piece])
+    candidates = [target.pieces[i] for i in ids]
+    return Comparison(
+        case=f"map by edits in spelling, {name}",
+        ours="one search over both vocabularies",
+        reference="cdist, argmin",
+        make=partial(map_spelling, source, target),
+        plain=lambda queries: _nearest([texts[i] for i in queries], candidates, ids),
+        rest=np.array([i for i, text in enumerate(texts) if text and text not in known]),
+        sizes=(len(texts), len(target.pieces)),
+    )
+
+
+def _prefix(name: str, pair: Pair) -> Comparison:
+    source, target = (token_table(tokenizer) for tokenizer in pair)
+    return Comparison(
+        case=f"map by first token written, {name}",
+        ours="one batch for the tokenizer",
+        reference="tokenizer called per token",
+        make=partial(map_prefix, source, target, pair[1]),
+        plain=lambda queries: np.array([_first_token(source.pieces[i], pair[1]) for i in queries]),
+        rest=_unmatched(source, target),
+        sizes=(len(source.pieces), len(target.pieces)),
+    )
+
+
+def _unmatched(source: TokenTable, target: TokenTable) -> Queries:
+    found = map_exact(source, target).target_ids
+    return np.array([i for i in np.flatnonzero(found < 0).tolist() if source.is_text(i)])
+
+
+# --- the plain ways
+
+
+def _nearest(queries: list[str], candidates: list[str], ids: NDArray[np.int64]) -> NDArray[np.int64]:
     out = np.empty(len(queries), np.int64)
-    for start in range(0, len(queries), 128):  # bounds the matrix
-        part = queries[start : start + 128]
+    for start in range(0, len(queries), PART):
+        part = queries[start : start + PART]
         edits = process.cdist(part, candidates, scorer=Levenshtein.distance, dtype=np.int32)
-        if threshold is not None:
-            longer = np.maximum(lengths, np.array([len(q) for q in part])[:, None])
-            edits = np.where(edits <= threshold * longer + 1e-9, edits, np.iinfo(np.int32).max)
-        best = edits.argmin(1)
-        none = edits[np.arange(len(part)), best] == np.iinfo(np.int32).max
-        out[start : start + 128] = np.where(none, -1, ids[best])
+        out[start : start + PART] = ids[edits.argmin(1)]
+    return out
+
+
+def _nearest_within(queries: list[str], candidates: list[str], ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As `_nearest`, among candidates with distance / longer length <= THRESHOLD; -1 for none.
+
+    A candidate within it is at most n / (1 - THRESHOLD) long for a query of length n, since their lengths
+    differ by no more than their distance: so far, at most, need queries of one length be compared.
+    """
+    lengths, out = np.array([len(c) for c in candidates]), np.empty(len(queries), np.int64)
+    sizes = np.array([len(q) for q in queries])
+    for size in np.unique(sizes).tolist():
+        cutoff = int(THRESHOLD * size / (1 - THRESHOLD) + 1e-9)
+        allowed = np.minimum(THRESHOLD * np.maximum(lengths, size) + 1e-9, cutoff)
+        same = np.flatnonzero(sizes == size)
+        for places in (same[a : a + PART] for a in range(0, len(same), PART)):
+            edits = process.cdist(
+                [queries[i] for i in places], candidates,
+                scorer=Levenshtein.distance, score_cutoff=cutoff, dtype=np.int32,
+            )  # fmt: skip
+            edits[edits > allowed] = FAR
+            best = edits.argmin(1)
+            out[places] = np.where(edits[np.arange(len(places)), best] == FAR, -1, ids[best])
     return out
 
 
@@ -136,7 +172,3 @@ def _first_token(piece: bytes, tokenizer: PreTrainedTokenizerFast) -> int:
     text = piece.decode(errors="ignore")
     found = tokenizer(text, add_special_tokens=False)["input_ids"]
     return int(found[0]) if found else -1
-
-
-def _sizes(source: TokenTable, target: TokenTable) -> str:
-    return f"{len(source.pieces):,} to {len(target.pieces):,}"
