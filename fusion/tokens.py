@@ -20,7 +20,6 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -289,7 +288,8 @@ def _spans_from_offsets(
     bytes_at = character_bytes(text)
     starts = bytes_at[offsets[:, 0]].astype(np.int32)
     ends = np.maximum.accumulate(bytes_at[stops]).astype(np.int32)
-    return Spans(ids, starts, _split_shared(starts, ends, [len(table.pieces[i]) for i in ids]), exact=False)
+    pieces = [table.pieces[i] for i in ids]
+    return Spans(ids, starts, _settled(starts, ends, pieces, utf8(text)), exact=False)
 
 
 def _stretched(
@@ -329,21 +329,27 @@ def _bare(text: str, offsets: NDArray[np.int64]) -> list[int]:
     return [p for p in bare if unicodedata.category(text[p])[0] not in "ZC"]
 
 
-def _split_shared(
-    starts: NDArray[np.int32], ends: NDArray[np.int32], lengths: list[int]
+def _settled(
+    starts: NDArray[np.int32], ends: NDArray[np.int32], pieces: list[bytes], data: bytes
 ) -> NDArray[np.int32]:
-    """Ends of tokens that together stand for one character, and so share its offsets.
+    """Ends of tokens that overlap: a token that begins before another ends has read no more without it.
 
-    Only the last has read it all; the others end inside: by their own bytes if these add up, else evenly.
+    They end inside only where their own bytes are the text's (or its dummy space's, too). Elsewhere all end
+    where the last of them does: of tokens that end at the same byte, the last is the one that has read it.
     """
-    shared = np.flatnonzero((starts[:-1] == starts[1:]) & (ends[:-1] == ends[1:]) & (starts[:-1] < ends[:-1]))
     out = ends.copy()
-    for _, found in groupby(shared.tolist(), key=lambda i: (starts[i], ends[i])):
-        run = list(found)
-        group = range(run[0], run[-1] + 2)
-        width = int(ends[run[0]] - starts[run[0]])
-        read = np.cumsum([lengths[i] for i in group])
-        if read[-1] != width:
-            read = np.arange(1, len(group) + 1) * width // len(group)
-        out[list(group)] = starts[run[0]] + read
+    for first, last in _overlapping(starts, ends):
+        start, stop, own = int(starts[first]), int(ends[last]), pieces[first : last + 1]
+        written = b"".join(own)
+        dummy = int(start == 0 and written == b" " + data[:stop])
+        read = np.cumsum([len(p) for p in own]) - dummy
+        same = written[dummy:] == data[start:stop]
+        out[first : last + 1] = start + np.maximum(read, 0) if same else stop
     return out
+
+
+def _overlapping(starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+    """First and last of tokens each of which starts before the one before it has ended; ends ascend."""
+    joined = np.concatenate([[False], starts[1:] < ends[:-1], [False]]).astype(np.int8)
+    steps = np.diff(joined)
+    yield from zip(np.flatnonzero(steps == 1).tolist(), np.flatnonzero(steps == -1).tolist(), strict=True)

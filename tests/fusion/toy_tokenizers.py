@@ -44,6 +44,39 @@ def composed_byte_level() -> PreTrainedTokenizerFast:
 
 
 @cache
+def crossing_byte_level() -> PreTrainedTokenizerFast:
+    """Qwen's kind with a token of GPT-2's and Qwen's that ends inside a character: a space, 2 bytes of 4."""
+    vocabulary = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    vocabulary |= {"\u0120\u00f0": 256, "\u0120\u00f0\u0141": 257}
+    merges = [("\u0120", "\u00f0"), ("\u0120\u00f0", "\u0141")]
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return _wrap(tokenizer)
+
+
+@cache
+def normalised(name: str, kind: str) -> PreTrainedTokenizerFast:
+    """A family's tokenizer that first normalises its text: NFC, NFKC, Lowercase, ..."""
+    tokenizer = Tokenizer.from_str(families()[name].backend_tokenizer.to_str())
+    own, first = tokenizer.normalizer, getattr(normalizers, kind)()
+    tokenizer.normalizer = normalizers.Sequence([first, own]) if own else first
+    return _wrap(tokenizer)
+
+
+@cache
+def half_cup() -> PreTrainedTokenizerFast:
+    """XLM-R's kind: Unigram over NFKC, which writes U+00BD as three tokens, and a dummy space on its own."""
+    pieces = [(piece, -2.0) for piece in ["<unk>", "<s>", "▁", "1", "⁄", "2", "▁cup", "▁add", "==", "fi"]]
+    tokenizer = Tokenizer(models.Unigram([*pieces, ("=", -9.0)], unk_id=0))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    return _wrap(tokenizer, unk_token="<unk>", bos_token="<s>")
+
+
+@cache
 def marked_word_piece() -> PreTrainedTokenizerFast:
     """WordPiece over a marker for the space, which drops nothing."""
     pieces = ["[UNK]", "a", "b", "\n", "##a", "##b", "##\n", "\u2581", "##\u2581"]
