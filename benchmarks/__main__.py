@@ -14,7 +14,7 @@ from rich.table import Table
 from benchmarks.machine import machine, now, versions
 from benchmarks.measure import Row
 
-ROOMS = {"fusion": ("vocabulary", "alignment", "extraction", "objective")}
+ROOMS = {"fusion": ("vocabulary", "alignment", "chain", "extraction", "objective")}
 WIDTH = 180  # of a table that is not printed to a terminal
 READING = {
     "seconds, reference_seconds": "CPU seconds of ours and of the reference, least of the rounds",

@@ -47,7 +47,7 @@ class Setting:
 
 def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
     """Made models of two vocabularies, then the real ones."""
-    for name in QUICK if quick else (*NAMES, *map(str, models)):
+    for name in (*(QUICK if quick else NAMES), *map(str, models)):
         yield from _against_both(name, quick)
 
 
