@@ -11,6 +11,7 @@ Positions are taken in chunks and gradients formed with the loss (fusion.chunked
 held and the head runs once per position.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from fusion.chunked import Rows, Weights, chunked_sums, label_rows
-from fusion.errors import FusionError
+from fusion.errors import FusionError, one_of
 from fusion.heads import Head
 
 IGNORED = -100
@@ -49,6 +50,34 @@ class FusionLoss(NamedTuple):
     total: Tensor
     causal_lm: Tensor
     fusion: Tensor
+
+
+def check_choices(
+    *,
+    lm_loss_weight: float,
+    temperature: float,
+    loss: str,
+    leftover: str,
+    without_teacher: str,
+    chunk: int | None,
+) -> None:
+    """Refuse what `fusion_loss` would take for something else."""
+    one_of("loss", loss, Loss)
+    one_of("leftover", leftover, Leftover)
+    one_of("without_teacher", without_teacher, WithoutTeacher)
+    if not 0.0 <= lm_loss_weight <= 1.0:
+        raise FusionError(
+            f"lm_loss_weight is {lm_loss_weight}, which is not within 0 and 1",
+            remedy="give a number from 0 (fusion alone) to 1 (causal LM alone)",
+        )
+    if not 0.0 < temperature < math.inf:
+        raise FusionError(
+            f"temperature is {temperature}, but divides logits", remedy="give a number above 0; 1 leaves them"
+        )
+    if chunk is not None and chunk < 1:
+        raise FusionError(
+            f"chunk is {chunk}, but counts the positions held at a time", remedy="give 1 or more, or None"
+        )
 
 
 @dataclass(frozen=True)
@@ -99,7 +128,12 @@ def fusion_loss(
     denominator: divides both sums instead of the number of labels, for accumulation over several batches.
     fusion_denominator: likewise for the fusion part unless under "gold"; the default is the number of rows
         that count in it (`fusion_rows`), scaled as `denominator` is to the number of labels.
+    Raises FusionError on choices that there are not and numbers out of range.
     """
+    check_choices(
+        lm_loss_weight=lm_loss_weight, temperature=temperature, loss=loss, leftover=leftover,
+        without_teacher=without_teacher, chunk=chunk,
+    )  # fmt: skip
     valid = labels != IGNORED
     count = valid.sum().clamp(min=1)
     divisor = count if denominator is None else denominator
@@ -137,6 +171,7 @@ def fusion_rows(
     labels: Tensor, teacher: SparseTeacher, current: Tensor | None, without_teacher: WithoutTeacher
 ) -> Tensor:
     """Whether each position [N] counts in the fusion part."""
+    one_of("without_teacher", without_teacher, WithoutTeacher)
     if without_teacher == "current":
         if current is None:
             raise FusionError(

@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from fusion.errors import FusionError
+from fusion.errors import FusionError, one_of
+
+Schedule = Literal["linear", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Anneal:
 
     start: float
     end: float
-    schedule: Literal["linear", "cosine"] = "linear"
+    schedule: Schedule = "linear"
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.start <= 1.0 and 0.0 <= self.end <= 1.0):
@@ -21,10 +23,7 @@ class Anneal:
                 f"lm_loss_weight is to go from {self.start} to {self.end}, which is not within 0 and 1",
                 remedy="give start and end between 0 (fusion alone) and 1 (causal LM alone)",
             )
-        if self.schedule not in ("linear", "cosine"):
-            raise FusionError(
-                f"no schedule {self.schedule!r} for lm_loss_weight", remedy='use "linear" or "cosine"'
-            )
+        one_of("the schedule of lm_loss_weight", self.schedule, Schedule)
 
 
 def weight_at(weight: float | Anneal, step: int, steps: int) -> float:

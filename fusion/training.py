@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from fusion.batches import Collator, TeacherRows, WindowDataset, Windows, sparse
 from fusion.decoder import split_model
 from fusion.errors import FusionError
 from fusion.lora import with_adapters
-from fusion.objective import Leftover, Loss, WithoutTeacher, fusion_loss, fusion_rows
+from fusion.objective import Leftover, Loss, WithoutTeacher, check_choices, fusion_loss, fusion_rows
 from fusion.schedule import Anneal, weight_at
 
 __all__ = [
@@ -49,6 +49,13 @@ class Objective:
     leftover: Leftover = "residual"
     without_teacher: WithoutTeacher = "gold"
     chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choices(lm_loss_weight=weight_at(self.lm_loss_weight, 0, 1), **self.choices())
+
+    def choices(self) -> dict[str, Any]:
+        """All but the weight, which may change from step to step, by the names of `fusion_loss`."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lm_loss_weight"}
 
 
 @dataclass(frozen=True)
@@ -96,14 +103,10 @@ def attach_objective(model: Any, objective: Objective) -> None:
             shift_labels.flatten(),
             sparse_teacher(teacher) if model.training else None,
             lm_loss_weight=start if lm_loss_weight is None else lm_loss_weight,
-            temperature=objective.temperature,
-            loss=objective.loss,
-            leftover=objective.leftover,
-            without_teacher=objective.without_teacher,
             current=tokens_read({"input_ids": input_ids, "attention_mask": attention_mask}),
-            chunk=objective.chunk,
             denominator=num_items_in_batch,
             fusion_denominator=fusion_items_in_batch,
+            **objective.choices(),
         )
         return FusionOutput(parts.total, parts.causal_lm.detach(), parts.fusion.detach())
 

@@ -1,6 +1,7 @@
 """The loss equals its definition over dense distributions and has the invariances training needs."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from fusion.errors import FusionError
 from fusion.objective import IGNORED, FusionLoss, Leftover, SparseTeacher, fusion_loss
+from fusion.training import Objective
 
 N, D, V, K = 11, 5, 17, 3
 
@@ -340,6 +342,31 @@ def test_the_released_fallback_needs_the_current_tokens() -> None:
     hidden, weight, labels, teacher = case()
     with pytest.raises(FusionError, match="needs the token just read"):
         loss_of(hidden, weight, labels, teacher, without_teacher="current")
+
+
+WRONG = [
+    ({"loss": "KL"}, "did you mean 'kl'"),
+    ({"leftover": "renormalize"}, "did you mean 'renormalise'"),
+    ({"without_teacher": "none"}, "without_teacher cannot be 'none'"),
+    ({"lm_loss_weight": 2.0}, "not within 0 and 1"),
+    ({"lm_loss_weight": -0.1}, "not within 0 and 1"),
+    ({"lm_loss_weight": math.nan}, "not within 0 and 1"),
+    ({"temperature": 0.0}, "temperature is 0.0"),
+    ({"temperature": -1.0}, "temperature is -1.0"),
+    ({"temperature": math.inf}, "temperature is inf"),
+    ({"chunk": 0}, "chunk is 0"),
+]
+
+
+@pytest.mark.parametrize(("choice", "message"), WRONG)
+@pytest.mark.parametrize("taught", [True, False])
+def test_choices_that_there_are_not_are_refused(choice: dict[str, Any], message: str, taught: bool) -> None:
+    """By the loss, with a teacher or without, and already by the objective of a training."""
+    hidden, weight, labels, teacher = case()
+    with pytest.raises(FusionError, match=message):
+        loss_of(hidden, weight, labels, teacher if taught else None, **choice)
+    with pytest.raises(FusionError, match=message):
+        Objective(**choice)
 
 
 def test_an_unlearned_row_has_no_gradient_even_beside_learned_ones() -> None:

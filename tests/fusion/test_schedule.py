@@ -39,5 +39,5 @@ def test_weights_outside_zero_and_one_are_refused(ends: tuple[float, float]) -> 
 
 
 def test_unknown_schedules_are_refused() -> None:
-    with pytest.raises(FusionError, match="no schedule 'exponential'"):
+    with pytest.raises(FusionError, match="schedule of lm_loss_weight cannot be 'exponential'"):
         Anneal(0.9, 0.1, "exponential")  # type: ignore[arg-type]
