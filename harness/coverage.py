@@ -130,15 +130,20 @@ class AttributionCount:
         return dict(zip(("document", "part", "model", "rows"), map(list, columns), strict=True))
 
     def percent(self) -> dict[str, Any]:
-        """Percent of the taught rows by model, in all (mean weight) and by corpus part (largest weight)."""
+        """Percent of the taught rows, by who taught them: in all, by corpus part, and as mean weights.
+
+        Of AvgCE's models a row counts for the one with the largest weight; mean weights count every one's
+        share in it. MinCE's weights are 0 and 1, so there both are the same.
+        """
         parts: dict[str, NDArray[np.int64]] = {}
         for (_, part), counts in self.taught.items():
             parts[part] = parts.get(part, 0) + counts
         kept = int(sum(counts.sum() for counts in parts.values()))
         share = np.zeros(len(self.names)) if self.share is None else self.share
         return {
-            "attribution": {n: _percent(s, kept) for n, s in zip(self.names, share, strict=True)},
+            "attribution": self._named(sum(parts.values(), np.zeros(len(self.names), np.int64))),
             "attribution_by_part": {p: self._named(c) for p, c in sorted(parts.items()) if c.sum()},
+            "mean_weight": {n: _percent(s, kept) for n, s in zip(self.names, share, strict=True)},
             "taught_percent": _percent(kept, self.rows),
         }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.atomic import write_text_atomically
 from harness.errors import InputError, SuiteError, nearest
 from harness.pipeline import Pipeline, build_pipeline
-from harness.record import build_record, collect_items, copy_items
+from harness.record import build_record, collect_items, copy_attribution, copy_items
 from harness.results import RunRecord
 from harness.run_folder import RUN_FILE, read_run
 from harness.runner import Observer, Outcome, run_stages
@@ -104,13 +104,14 @@ def _only(pipeline: Pipeline, only: Sequence[str]) -> tuple[Stage, ...]:
 def finish(
     run: str, loaded: LoadedSuite, pipeline: Pipeline, results: Results, outcomes: dict[str, Outcome]
 ) -> Finished:
-    """Write items, run.json and the report of a run whose stages are all there."""
+    """Write items, attribution, run.json and the report of a run whose stages are all there."""
     from harness.report import write_report
 
     items = collect_items(loaded, pipeline, outcomes)
     record = build_record(run, loaded, pipeline, outcomes, items)
     folder = results.runs / run
     copy_items(folder, pipeline, outcomes)
+    copy_attribution(folder, outcomes)
     write_text_atomically(folder / RUN_FILE, record.model_dump_json(indent=1))
     write_report(record, folder)
     return Finished(record, folder, outcomes)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from fusion.tokens import Encoding
     from fusion.vocabulary import VocabularyMap
 
+ATTRIBUTION_FILE = "attribution.parquet"
+
 
 def extract_distributions(
     draft: Draft,
@@ -257,7 +259,7 @@ def fuse(draft: Draft, context: Context, *, spec: FusionSpec, target: str, sourc
         attribution.add(fused.winner, fused.share, places, offsets)
         context.report("fusing rows", stop, len(windows))
     writer.close()
-    _write_attribution(draft.folder / "attribution.parquet", attribution)
+    _write_attribution(draft.folder / ATTRIBUTION_FILE, attribution)
     draft.facts |= attribution.percent()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.comparison import compare
+from harness.fusing import ATTRIBUTION_FILE
 from harness.items import read_items
 from harness.notes import run_notes
 from harness.pipeline import CONTROL, FUSED, Pipeline
@@ -40,7 +41,7 @@ def build_record(
     """Everything that a reader of a run needs, from what its stages left."""
     models = [_model_entry(p, outcomes) for p in pipeline.participants]
     benchmarks = _benchmark_entries(loaded, pipeline, outcomes, items)
-    coverage = _coverage(outcomes)
+    coverage, fusion = _coverage(outcomes), outcomes["fusion"].entry.facts
     comparison = compare(items, [(m.name, m.role) for m in models], benchmarks, loaded.suite.comparison)
     return RunRecord(
         run=run,
@@ -55,7 +56,8 @@ def build_record(
         stages=tuple(_stage_entry(s.name, s.key, outcomes[s.name]) for s in pipeline.stages),
         training=tuple(_curve(n, outcomes) for n in (CONTROL, FUSED) if f"training:{n}" in outcomes),
         coverage=coverage,
-        attribution=outcomes["fusion"].entry.facts["attribution"],
+        attribution=fusion["attribution"],
+        attribution_by_part=fusion["attribution_by_part"],
         comparison=comparison,
         notes=run_notes(loaded.suite.fusion, coverage, benchmarks),
     )
@@ -80,6 +82,12 @@ def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, Outcome
         place = run_dir / "items" / benchmark / f"{model}.parquet"
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(_items_path(pipeline, outcomes, model, benchmark), place)
+
+
+def copy_attribution(run_dir: Path, outcomes: Mapping[str, Outcome]) -> None:
+    """`attribution.parquet` in the run folder: which model taught how much of which document."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(outcomes["fusion"].entry.folder / ATTRIBUTION_FILE, run_dir / ATTRIBUTION_FILE)
 
 
 def _items_path(pipeline: Pipeline, outcomes: Mapping[str, Outcome], model: str, benchmark: str) -> Path:

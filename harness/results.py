@@ -137,6 +137,7 @@ class RunRecord(Record):
     stages: tuple[StageEntry, ...]
     training: tuple[TrainingCurve, ...]
     coverage: dict[str, dict[str, float]]  # source -> share of positions and of mass that survive, in percent
-    attribution: dict[str, float]  # model -> percent of fused positions it taught
+    attribution: dict[str, float]  # model -> percent of fused positions it taught (AvgCE: weighs most in)
+    attribution_by_part: dict[str, dict[str, float]] = {}  # corpus part -> the same; {} in older records
     comparison: Comparison
     notes: tuple[str, ...] = ()

@@ -1,14 +1,15 @@
 """How the result came about: training curves, transfer, stages and cost, reproducibility."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
-from harness.formats import duration, number, quantity, size
+from harness.formats import duration, quantity, size
 from harness.report.markup import Child, Markup, tag
 from harness.report.pictures import curve_panel
+from harness.report.transfer import transfer_cells
 from harness.results import Role, RunRecord, StageEntry, TrainingCurve
 from harness.view import ROLE_NAMES
 
@@ -31,41 +32,13 @@ def training_panels(record: RunRecord) -> Markup | None:
     return tag("div", panels, class_="panels") if panels else None
 
 
-COVERAGE = {  # key of a record's coverage -> heading
-    "positions": "positions kept",
-    "mass": "mass kept",
-    "agreement": "next token agrees",
-    "next_token": "mass on the token that came",
-    "by_offsets": "windows by character offsets",
-}
-
-
 def transfer_table(record: RunRecord) -> Markup | None:
     """Per teacher, in all and by corpus part: how much of it reached the target, and how much it taught."""
-    names = dict.fromkeys((*record.coverage, *record.attribution))
-    if not names:
+    head, rows = transfer_cells(record)
+    if not rows:
         return None
-    columns = [c for c in COVERAGE if any(c in values for values in record.coverage.values())]
-    rows = [row for name in names for row in _transfer_rows(record, name, columns)]
-    return _table(
-        ["Teacher", "corpus", *(COVERAGE[c] for c in columns), "positions taught"], rows, left=(0, 1)
-    )
-
-
-def _transfer_rows(record: RunRecord, name: str, columns: list[str]) -> Iterator[list[Child]]:
-    coverage = record.coverage.get(name, {})
-    taught = _taught_by_part(record)
-    own = {key.partition(".")[2] for key in coverage if "." in key}
-    yield [name, "all", *(_percent(coverage.get(c)) for c in columns), _percent(record.attribution.get(name))]
-    for part in sorted(own | taught.keys()):
-        shares = [_percent(coverage.get(f"{c}.{part}")) for c in columns]
-        yield ["", part, *shares, _percent(taught.get(part, {}).get(name))]
-
-
-def _taught_by_part(record: RunRecord) -> dict[str, dict[str, float]]:
-    """Corpus part -> model -> percent, as the fusion stage counted it."""
-    found = (s.facts.get("attribution_by_part", {}) for s in record.stages if s.name == "fusion")
-    return dict(next(found, {}))
+    head = [head[0].capitalize(), *head[1:]]
+    return _table(head, [list[Child](row) for row in rows], left=(0, 1))
 
 
 def stage_table(record: RunRecord) -> Markup:
@@ -168,10 +141,6 @@ def _series(curve: TrainingCurve, key: str) -> list[tuple[float, float]]:
 
 def _kind(role: Role | None) -> str:
     return role.value if role in (Role.FUSED, Role.CONTROL) else "other"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{number(value)} %"
 
 
 def _or_own(shots: int | None) -> str:

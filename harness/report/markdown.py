@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from harness.formats import number
 from harness.report.background import command
 from harness.report.tables import difference_parts
+from harness.report.transfer import transfer_cells
 from harness.results import Row, RunRecord
 from harness.view import ROLE_NAMES, likelihood_rows, models_of, score_rows
 
 
 def markdown(record: RunRecord) -> str:
-    """Verdict, scores, differences, notes and the command."""
+    """Verdict, scores, differences, what the sources taught, notes and the command."""
     comparison = record.comparison
     parts = [
         f"# {record.suite.get('name', 'run')}: {comparison.verdict.outcome}",
@@ -23,6 +24,9 @@ def markdown(record: RunRecord) -> str:
         if rows:
             parts += [f"## {title}", _scores(record, rows)]
             parts += [_differences(record, rows)] if any(r.differences for r in rows) else []
+    head, transfer = transfer_cells(record)
+    if transfer:
+        parts += ["## What the sources taught", _table(head, transfer)]
     if record.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in record.notes)]
     parts.append(f"Run `{record.run}`, seed {record.seed}: `{command(record)}`")

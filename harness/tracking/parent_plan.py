@@ -91,7 +91,12 @@ def _method_counts(record: RunRecord) -> dict[str, float]:
         for source, shares in record.coverage.items()
         for what, share in shares.items()
     }
-    return coverage | {metric_key("attribution", model): p for model, p in record.attribution.items()}
+    by_part = {
+        metric_key("attribution", part, model): share
+        for part, shares in record.attribution_by_part.items()
+        for model, share in shares.items()
+    }
+    return coverage | by_part | {metric_key("attribution", m): p for m, p in record.attribution.items()}
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -150,6 +150,10 @@ def _record(run: str, drawn: Mapping[str, Mapping[str, list[Item]]], items: int)
             "facts-neox": {"positions": 84.2, "mass": 90.4},
         },
         attribution={"logic-llama": 41.5, "facts-neox": 38.0, "tiny-llama": 14.1, "none": 6.4},
+        attribution_by_part={
+            "code": {"logic-llama": 20.5, "facts-neox": 30.0, "tiny-llama": 49.5},
+            "text": {"logic-llama": 46.0, "facts-neox": 44.0, "tiny-llama": 10.0},
+        },
         comparison=compare(drawn, MODELS, benchmarks, suite.comparison),
         notes=("The corpus has 400 documents; each was read 12 times.",),
     )

@@ -72,9 +72,13 @@ def test_nothing_counted_is_zero() -> None:
 
 
 def test_attribution_by_document_and_part() -> None:
-    """Two blocks: document 0 (code) is cut by their border, document 1 (text) has one taught row of two."""
+    """Two blocks: document 0 (code) is cut by their border, document 1 (text) has one taught row of two.
+
+    Of the five taught rows the source has the largest weight in three; its mean weight is (3 x 0.8 + 2 x
+    0.5) / 5.
+    """
     count = AttributionCount(["target", "source"])
-    count.add(np.array([1, 1, 0], np.int8), np.array([1 / 3, 2 / 3]), [(0, "code")], np.array([0, 3]))
+    count.add(np.array([1, 1, 0], np.int8), np.array([0.2, 0.8]), [(0, "code")], np.array([0, 3]))
     winner = np.array([1, -1, 0], np.int8)
     count.add(winner, np.array([0.5, 0.5]), [(0, "code"), (1, "text")], np.array([0, 1, 3]))
     assert count.by_document() == {
@@ -85,6 +89,7 @@ def test_attribution_by_document_and_part() -> None:
     }
     found = count.percent()
     assert found["attribution"] == {"target": pytest.approx(40.0), "source": pytest.approx(60.0)}
+    assert found["mean_weight"] == {"target": pytest.approx(32.0), "source": pytest.approx(68.0)}
     assert found["attribution_by_part"] == {
         "code": {"target": 25.0, "source": 75.0},
         "text": {"target": 100.0, "source": 0.0},

@@ -1,6 +1,7 @@
 """Passwords in addresses: gone wherever they stand, and nothing else is touched."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,8 @@ def test_no_record_of_a_run_holds_a_password(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(record, "compare", lambda *_: nothing)
     monkeypatch.setattr(record, "_benchmark_entries", lambda *_: [])
     pipeline = SimpleNamespace(participants=(), stages=())
-    outcomes = {"fusion": SimpleNamespace(entry=SimpleNamespace(facts={"attribution": {}}))}
+    facts: dict[str, Any] = {"attribution": {}, "attribution_by_part": {}}
+    outcomes = {"fusion": SimpleNamespace(entry=SimpleNamespace(facts=facts))}
     made = record.build_record("run", loaded, pipeline, outcomes, {})  # type: ignore[arg-type]
     assert made.suite["tracking"]["uri"] == "postgresql://me:***@host/db"
     assert made.overrides == ("tracking.uri=postgresql://me:***@host/db",)

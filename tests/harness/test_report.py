@@ -66,7 +66,24 @@ def test_what_reached_the_target_is_shown_by_part(run: tuple[RunRecord, Path]) -
         assert heading in text
     assert "positions.code" not in text
     whole, _, part = text.partition(">code<")
-    assert "88.6" in whole and "80" in part.partition("</tr>")[0]
+    assert "88.6" in whole and "41.5" in whole  # all: positions kept and taught
+    assert "80.0" in part.partition("</tr>")[0] and "20.5" in part.partition("</tr>")[0]
+
+
+def test_what_attribution_counts_is_named_by_the_fusion_function(run: tuple[RunRecord, Path]) -> None:
+    suite = run[0].suite
+    averaged = {**suite, "fusion": {**suite["fusion"], "function": "avgce"}}
+    assert "positions taught" in str(transfer_table(run[0]))
+    assert "positions where its weight is largest" in str(
+        transfer_table(run[0].model_copy(update={"suite": averaged}))
+    )
+
+
+def test_a_record_from_before_attribution_by_part_still_loads(run: tuple[RunRecord, Path]) -> None:
+    older = run[0].model_dump(mode="json", exclude={"attribution_by_part"})
+    record = RunRecord.model_validate(older)
+    assert record.attribution_by_part == {}
+    assert "41.5" in str(transfer_table(record))
 
 
 def test_a_run_without_a_verdict_says_so(run: tuple[RunRecord, Path]) -> None:
@@ -229,6 +246,17 @@ class TestMarkdown:
         for block in text.split("\n\n"):
             if block.startswith("|"):
                 assert len({line.count("|") for line in block.splitlines()}) == 1
+
+    def test_what_the_sources_taught_is_a_table(self, run: tuple[RunRecord, Path]) -> None:
+        text = write_report(*run).markdown.read_text(encoding="utf-8")
+        table = text.partition("## What the sources taught\n\n")[2].partition("\n\n")[0].splitlines()
+        assert table[0] == "| teacher | corpus | positions kept | mass kept | positions taught |"
+        assert table[2:5] == [
+            "| logic-llama | all | 88.6 % | 93.1 % | 41.5 % |",
+            "|  | code | – | – | 20.5 % |",
+            "|  | text | – | – | 46.0 % |",
+        ]
+        assert all(line.count("|") == 6 for line in table)
 
 
 class TestMarkup:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -70,6 +71,20 @@ def test_coverage_and_attribution_are_kept(results: Path) -> None:
     assert set(record.coverage) == SOURCES
     assert all(0 < c["positions"] <= 100 for c in record.coverage.values())
     assert sum(record.attribution.values()) == pytest.approx(100)
+    assert set(record.attribution_by_part) == {"code", "commonsense", "reasoning"}
+    for shares in record.attribution_by_part.values():
+        assert set(shares) == {*SOURCES, "target"} and sum(shares.values()) == pytest.approx(100)
+
+
+def test_the_run_folder_says_who_taught_which_document(results: Path) -> None:
+    (path,) = results.glob("runs/*/attribution.parquet")
+    table = pq.read_table(path).to_pydict()
+    rows = {
+        name: sum(n for n, m in zip(table["rows"], table["model"], strict=True) if m == name)
+        for name in {*SOURCES, "target"}
+    }
+    shares = {name: 100 * n / sum(rows.values()) for name, n in rows.items()}
+    assert shares == pytest.approx(_record(results).attribution)
 
 
 def test_the_report_names_the_verdict_and_every_model(results: Path) -> None:

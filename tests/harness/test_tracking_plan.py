@@ -120,6 +120,8 @@ def test_deltas_are_fused_minus_opponent_and_the_best_source_is_chosen_per_metri
     assert plan.metrics["delta_vs_control/code.avg"] == round(paired["clm"], 2)
     assert plan.metrics["delta_vs_best_source/code.avg"] == round(paired[best], 2)
     assert all(MLFLOW_KEY.match(key) for key in plan.metrics)
+    assert plan.metrics["attribution/facts-neox"] == 38.0
+    assert plan.metrics["attribution/code.facts-neox"] == 30.0
 
 
 def test_the_best_source_in_bits_per_byte_is_the_smallest(record: RunRecord) -> None:

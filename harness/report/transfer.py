@@ -1,0 +1,41 @@
+"""How much of each teacher reached the target, as plain cells: for the page and for Markdown."""
+
+from collections.abc import Iterator
+
+from harness.formats import number
+from harness.results import RunRecord
+
+COVERAGE = {  # key of a record's coverage -> heading
+    "positions": "positions kept",
+    "mass": "mass kept",
+    "agreement": "next token agrees",
+    "next_token": "mass on the token that came",
+    "by_offsets": "windows by character offsets",
+}
+TAUGHT = {  # fusion function -> what attribution counts
+    "mince": "positions taught",
+    "avgce": "positions where its weight is largest",
+}
+
+
+def transfer_cells(record: RunRecord) -> tuple[list[str], list[list[str]]]:
+    """(headings, rows): per teacher, in all and by corpus part; no rows where nothing was counted."""
+    names = dict.fromkeys((*record.coverage, *record.attribution))
+    columns = [c for c in COVERAGE if any(c in values for values in record.coverage.values())]
+    rows = [row for name in names for row in _rows(record, name, columns)]
+    function = str(record.suite.get("fusion", {}).get("function"))
+    taught = TAUGHT.get(function, TAUGHT["mince"])
+    return ["teacher", "corpus", *(COVERAGE[c] for c in columns), taught], rows
+
+
+def _rows(record: RunRecord, name: str, columns: list[str]) -> Iterator[list[str]]:
+    coverage, by_part = record.coverage.get(name, {}), record.attribution_by_part
+    own = {key.partition(".")[2] for key in coverage if "." in key}
+    yield [name, "all", *(_percent(coverage.get(c)) for c in columns), _percent(record.attribution.get(name))]
+    for part in sorted(own | by_part.keys()):
+        shares = [_percent(coverage.get(f"{c}.{part}")) for c in columns]
+        yield ["", part, *shares, _percent(by_part.get(part, {}).get(name))]
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{number(value)} %"
