@@ -44,15 +44,15 @@ class Rows(NamedTuple):
         return Rows(*(t[rows] for t in self))
 
 
-class Weights(NamedTuple):
-    """Of the two sums in the total (a and b above); lambda and the divisors are in them."""
+class PartWeights(NamedTuple):
+    """Of the two parts' sums in the total (a and b above); lambda and the divisors are in them."""
 
     causal_lm: Tensor | float
     fusion: Tensor | float
 
 
 def chunked_sums(
-    hidden: Tensor, head: Head, rows: Rows, weights: Weights, temperature: float, chunk: int
+    hidden: Tensor, head: Head, rows: Rows, weights: PartWeights, temperature: float, chunk: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(total, causal LM sum, fusion sum) of hidden states [N, D], float32 scalars.
 
@@ -90,13 +90,13 @@ def _check_ids(rows: Rows, vocabulary: int) -> None:
 
 
 def chunk_sums_(
-    logits: Tensor, rows: Rows, weights: Weights, temperature: float, *, gradient: bool
+    logits: Tensor, rows: Rows, weights: PartWeights, temperature: float, *, gradient: bool
 ) -> Tensor:
     """Both sums [2] over a chunk's float32 logits [n, V], which become the total's gradient, or rubbish."""
     if temperature == 1.0:
         return _one_softmax_(logits, rows, weights, gradient)
     scaled = logits / temperature
-    fusion = _one_softmax_(scaled, rows, Weights(0.0, weights.fusion / temperature), gradient)
+    fusion = _one_softmax_(scaled, rows, PartWeights(0.0, weights.fusion / temperature), gradient)
     causal = _one_softmax_(logits, label_rows(rows.labels, rows.labelled), weights, gradient)
     if gradient:
         logits.add_(scaled)
@@ -111,7 +111,7 @@ def label_rows(labels: Tensor, labelled: Tensor) -> Rows:
     return Rows(labels, labelled, labels[:, None], listed, nothing[:, None], nothing, nothing, none)
 
 
-def _one_softmax_(logits: Tensor, rows: Rows, weights: Weights, gradient: bool) -> Tensor:
+def _one_softmax_(logits: Tensor, rows: Rows, weights: PartWeights, gradient: bool) -> Tensor:
     """As `chunk_sums_`, with both losses over the same logits."""
     label_logit = logits.gather(-1, rows.labels[:, None])
     listed = logits.gather(-1, rows.ids).masked_fill_(~rows.listed, _REMOVED)
@@ -139,7 +139,12 @@ def _rest_softmax_(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def _gradient_(
-    rest_softmax: Tensor, log_listed: Tensor, log_rest: Tensor, leftover: Tensor, rows: Rows, weights: Weights
+    rest_softmax: Tensor,
+    log_listed: Tensor,
+    log_rest: Tensor,
+    leftover: Tensor,
+    rows: Rows,
+    weights: PartWeights,
 ) -> None:
     """The softmax outside the list [n, V] becomes a dL_clm/dz + b dL_fusion/dz."""
     a = (weights.causal_lm * rows.labelled)[:, None]

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from fusion.chunked import Rows, Weights, chunked_sums, label_rows
+from fusion.chunked import PartWeights, Rows, chunked_sums, label_rows
 from fusion.errors import FusionError, one_of
 from fusion.heads import Head
 
@@ -125,7 +125,8 @@ def fusion_loss(
         there speak of the next token) and teaches a model to repeat its input.
     current [N]: for "current", the token just read, IGNORED at padding.
     chunk: positions whose logits are held at a time; by default as `default_chunk` says.
-    denominator: divides both sums instead of the number of labels, for accumulation over several batches.
+    denominator: divides both sums instead of the number of labels, for accumulation over several batches; as
+        a count, it is taken for at least 1, and a batch without any label has loss 0.
     fusion_denominator: likewise for the fusion part unless under "gold"; the default is the number of rows
         that count in it (`fusion_rows`), scaled as `denominator` is to the number of labels.
     Raises FusionError on choices that there are not and numbers out of range.
@@ -136,17 +137,17 @@ def fusion_loss(
     )  # fmt: skip
     valid = labels != IGNORED
     count = valid.sum().clamp(min=1)
-    divisor = count if denominator is None else denominator
+    divisor = count if denominator is None else _at_least_one(denominator)
     if teacher is None:
-        weights, rows = Weights(1.0 / divisor, 0.0), label_rows(labels.clamp(min=0), valid)
+        weights, rows = PartWeights(1.0 / divisor, 0.0), label_rows(labels.clamp(min=0), valid)
         fusion_divisor, temperature = divisor, 1.0
     else:
         rows = _rows(teacher, labels, current, _Rule(temperature, loss, leftover, without_teacher))
         fusion_divisor = divisor
         if without_teacher != "gold":
             own = rows.taught.sum().clamp(min=1) * (divisor / count)
-            fusion_divisor = own if fusion_denominator is None else fusion_denominator
-        weights = Weights(lm_loss_weight / divisor, (1.0 - lm_loss_weight) / fusion_divisor)
+            fusion_divisor = own if fusion_denominator is None else _at_least_one(fusion_denominator)
+        weights = PartWeights(lm_loss_weight / divisor, (1.0 - lm_loss_weight) / fusion_divisor)
     counted = rows.labelled | rows.taught
     if not counted.all():  # padding costs nothing
         hidden, rows = hidden[counted], rows.part(counted)
@@ -155,6 +156,10 @@ def fusion_loss(
     if teacher is None:
         return FusionLoss(total, total, torch.zeros_like(total))
     return FusionLoss(total, causal_lm / divisor, fusion / fusion_divisor)
+
+
+def _at_least_one(count: Tensor | float) -> Tensor:
+    return torch.as_tensor(count).clamp(min=1)
 
 
 def default_chunk(width: int) -> int:

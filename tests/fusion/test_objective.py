@@ -247,6 +247,19 @@ def test_masked_mean_scales_with_the_denominator() -> None:
     torch.testing.assert_close(half.total, one.total / 2)
 
 
+@pytest.mark.parametrize("without_teacher", ["gold", "mask"])
+@pytest.mark.parametrize("zero", [0, 0.0, torch.tensor(0)])
+def test_a_batch_without_labels_has_no_loss_and_no_gradient(without_teacher: str, zero: Any) -> None:
+    """Windows of one token predict nothing: 0 / 0 is not a loss."""
+    hidden, weight, labels, teacher = case()
+    counts = {"denominator": zero, "fusion_denominator": zero}
+    found = loss_of(
+        hidden, weight, torch.full_like(labels, IGNORED), teacher, without_teacher=without_teacher, **counts
+    )
+    assert [part.item() for part in found] == [0, 0, 0]
+    assert all((g == 0).all() for g in gradients(found, hidden, weight))
+
+
 def test_kl_differs_by_the_teachers_entropy_alone() -> None:
     hidden, weight, labels, teacher = case()
     ce, kl = (loss_of(hidden, weight, labels, teacher, loss=name) for name in ("ce", "kl"))
