@@ -2,15 +2,7 @@
 
     V   width of the vocabulary            S   tokens of a sequence            B   bytes of the text (UTF-8)
 
-Families are told apart by the tokenizer's own description (model, normalizer, pre-tokenizer, decoder), never
-by class names: byte-level (GPT-2's byte alphabet), marker for the space (SentencePiece's U+2581, with or
-without byte fallback), and WordPiece (a prefix such as `##` on pieces that continue a word).
-
-WordPiece says nothing of white space. A piece that starts a word is given the space before it where its
-pre-tokenizer drops white space, as its own decoder writes it; punctuation, which mostly follows a word, is
-not.
-
-End bytes then mean: all bytes of the text up to there have been read, but for white space that belongs to no
+End bytes mean: all bytes of the text up to there have been read, but for white space that belongs to no
 token. The byte-level token " cat" and the WordPiece token "cat" end at the same byte, and their contexts are
 equal.
 """
@@ -19,18 +11,18 @@ import json
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from fusion.errors import FusionError
+from fusion.pieces import Speller
 
 ROLES = ("bos", "eos", "pad", "unk")
-_DROPS_WHITE_SPACE = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit", "CharDelimiterSplit"})
-_SPACE_MARKER = "\u2581"
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ def token_table(tokenizer: PreTrainedTokenizerFast, width: int | None = None) ->
     added = {a["id"]: a for a in description["added_tokens"]}
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     size = max(vocabulary.values(), default=-1) + 1 if width is None else width
-    spell = _Speller(description)
+    spell = Speller(description)
     pieces = [b""] * size
     for piece, token in vocabulary.items():
         if token < size:
@@ -128,10 +120,11 @@ def token_spans(tokenizer: PreTrainedTokenizerFast, table: TokenTable, text: str
 
     From the tokens' own bytes where these reproduce the text (or the text with the space that many tokenizers
     put before it); otherwise - white space dropped, case folded, characters normalised or unknown - from the
-    tokenizer's character offsets.
+    tokenizer's character offsets. A special token's spelling in the text is text like any other.
     """
     data = utf8(text)
-    ids = np.array(_ids(tokenizer, text), np.int32)
+    reader = _Reader(tokenizer, table, text)
+    ids = np.array(reader.ids(), np.int32)
     if len(ids) and ids.max() >= len(table.pieces):
         raise FusionError(
             f"{_name(tokenizer)}: token {ids.max()} is beyond the model's vocabulary of {len(table.pieces)}",
@@ -140,8 +133,8 @@ def token_spans(tokenizer: PreTrainedTokenizerFast, table: TokenTable, text: str
     pieces = [table.pieces[i] for i in ids]
     written = b"".join(pieces)
     prefix = 0 if written == data else 1
-    if written not in (data, b" " + data):
-        return _spans_from_offsets(tokenizer, table, text, ids)
+    if written not in (data, b" " + data) or not table.special.isdisjoint(ids.tolist()):
+        return _spans_from_offsets(reader, ids)
     ends = np.maximum(np.cumsum([len(p) for p in pieces], dtype=np.int32) - prefix, 0).astype(np.int32)
     return Spans(ids, np.concatenate([np.zeros(1, np.int32), ends])[:-1], ends, exact=True)
 
@@ -195,95 +188,75 @@ def _role(tokenizer: PreTrainedTokenizerFast, table: TokenTable, role: str) -> i
     return table.roles[role]
 
 
-def _ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    return ids
+# --- a text's tokens
 
 
-# --- from a piece's spelling to its bytes
+class _Reader(NamedTuple):
+    """Reads a text as text: the spelling of a special token in it is no special token."""
+
+    tokenizer: PreTrainedTokenizerFast
+    table: TokenTable
+    text: str
+
+    def ids(self) -> list[int]:
+        ids: list[int] = self._call()["input_ids"]
+        return list(self._respelled().ids) if self._misread(ids) else ids
+
+    def offsets(self) -> NDArray[np.int64]:
+        """First character of each token and the one after its last, int64 [S, 2]."""
+        found = self._call(return_offsets_mapping=True)
+        misread = self._misread(found["input_ids"])
+        offsets = self._respelled().offsets if misread else found["offset_mapping"]
+        return np.array(offsets, np.int64).reshape(-1, 2)
+
+    def _call(self, **options: Any) -> Any:
+        return self.tokenizer(
+            self.text, add_special_tokens=False, split_special_tokens=True, verbose=False, **options
+        )
+
+    def _misread(self, ids: list[int]) -> bool:
+        """Whether ids hold a special token that is also a word of the model, but for what is unknown."""
+        unknown = self.table.roles.get("unk")
+        special = self.table.special.intersection(ids)
+        return any(i != unknown or self.table.pieces[i].decode() in self.text for i in special)
+
+    def _respelled(self) -> Any:
+        if self.tokenizer not in _RESPELLED:
+            _RESPELLED[self.tokenizer] = _without_special(self.tokenizer, self.table)
+        return _RESPELLED[self.tokenizer].encode(self.text, add_special_tokens=False)
 
 
-class _Speller:
-    """Turns spellings into bytes by the rules of one tokenizer."""
-
-    def __init__(self, description: dict[str, Any]) -> None:
-        kinds = set(_kinds(description))
-        model = description["model"]
-        self.byte_level = "ByteLevel" in kinds
-        self.marker = _marker(description)
-        self.byte_fallback = bool(model.get("byte_fallback")) or "ByteFallback" in kinds
-        self.continuation = model.get("continuing_subword_prefix") or ""
-        self.drops_space = model["type"] == "WordPiece" and _drops_white_space(description)
-
-    def __call__(self, piece: str, added: bool) -> bytes:
-        if self.byte_level:
-            return utf8(piece) if added else _from_byte_alphabet(piece)
-        if self.byte_fallback and len(piece) == 6 and piece.startswith("<0x"):
-            return bytes([int(piece[3:5], 16)])
-        continues = bool(self.continuation) and piece.startswith(self.continuation)
-        text = piece.removeprefix(self.continuation) if continues else piece
-        text = text.replace(self.marker, " ") if self.marker else text
-        starts_word = self.drops_space and not continues and text[:1].isalnum()
-        return utf8(" " + text if starts_word else text)
+_RESPELLED: WeakKeyDictionary[PreTrainedTokenizerFast, Any] = WeakKeyDictionary()
 
 
-@cache
-def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's spelling of bytes: printable Latin-1 stands for itself, the other 68 follow from U+0100."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [b for b in range(256) if b not in set(printable)]
-    return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
+def _without_special(tokenizer: PreTrainedTokenizerFast, table: TokenTable) -> Any:
+    """The tokenizer's backend with its special tokens, ids unchanged, spelled as no text is.
 
-
-def _from_byte_alphabet(piece: str) -> bytes:
-    alphabet = _byte_alphabet()
-    try:
-        return bytes([alphabet[c] for c in piece])
-    except KeyError:
-        return utf8(piece)
-
-
-def _parts(node: Any) -> Iterator[dict[str, Any]]:
-    """Every typed part of a tokenizer's description, outermost first."""
-    if isinstance(node, list):
-        for child in node:
-            yield from _parts(child)
-    elif isinstance(node, dict):
-        if "type" in node:
-            yield node
-        for key in ("normalizers", "pretokenizers", "decoders", "processors"):
-            yield from _parts(node.get(key))
-
-
-def _kinds(description: dict[str, Any]) -> Iterator[str]:
-    for room in ("normalizer", "pre_tokenizer", "decoder"):
-        yield from (part["type"] for part in _parts(description[room]))
-
-
-def _marker(description: dict[str, Any]) -> str:
-    """The character that stands for a space, or "" where spaces are written as they are."""
-    for room in ("pre_tokenizer", "decoder"):
-        for part in _parts(description[room]):
-            if part["type"] == "Metaspace":
-                return str(part["replacement"])
-            if part["type"] == "Replace" and part["content"] == " ":
-                return str(part["pattern"].get("String", _SPACE_MARKER))
-    return ""
-
-
-def _drops_white_space(description: dict[str, Any]) -> bool:
-    parts = list(_parts(description["pre_tokenizer"]))
-    return any(p["type"] in _DROPS_WHITE_SPACE or p.get("behavior") == "Removed" for p in parts)
+    Unigram and WordPiece take a word of their vocabulary wherever it stands, special or not.
+    """
+    description = _description(tokenizer)
+    names = {table.pieces[i].decode(): f"\ufdd0{i}\ufdd0" for i in table.special}  # a noncharacter
+    model = description["model"]
+    words = model["vocab"]
+    if isinstance(words, dict):
+        model["vocab"] = {names.get(word, word): i for word, i in words.items()}
+        model["unk_token"] = names.get(model.get("unk_token"), model.get("unk_token"))
+    else:
+        model["vocab"] = [[names.get(word, word), score] for word, score in words]
+    for added in description["added_tokens"]:
+        added["content"] = names.get(added["content"], added["content"])
+    backend = Tokenizer.from_str(json.dumps(description | {"post_processor": None}))
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
 
 
 # --- spans from character offsets
 
 
-def _spans_from_offsets(
-    tokenizer: PreTrainedTokenizerFast, table: TokenTable, text: str, ids: NDArray[np.int32]
-) -> Spans:
-    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    offsets = np.array(found["offset_mapping"], np.int64).reshape(-1, 2)
+def _spans_from_offsets(reader: _Reader, ids: NDArray[np.int32]) -> Spans:
+    tokenizer, table, text = reader
+    offsets = reader.offsets()
     stops = _stretched(tokenizer, text, offsets)
     bytes_at = character_bytes(text)
     starts = bytes_at[offsets[:, 0]].astype(np.int32)

@@ -136,10 +136,11 @@ def _puts_space(tokenizer: PreTrainedTokenizerFast, table: TokenTable) -> bool:
 
 
 def _read(texts: list[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
-    """Ids of each text on its own. Offsets, which take half the time, are not asked for."""
+    """Ids of each text on its own, special tokens' spellings as text; without offsets, in half the time."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()  # as a call of the tokenizer does, too
     backend.no_padding()
+    backend.encode_special_tokens = True
     return [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 

@@ -21,6 +21,7 @@ from tests.fusion.toy_tokenizers import (
     crossing_byte_level,
     families,
     half_cup,
+    marked_by_normalizer,
     marked_word_piece,
     normalised,
     unigram,
@@ -171,6 +172,45 @@ def test_no_row_is_taken_by_a_character_that_is_half_read() -> None:
     assert ends == [3, 5, 5, 5, 9]
     rows = align_end_byte(np.array(ends_of(target, text)), np.array(ends))
     assert [int(r) for r in rows if r >= 0] == [0, 3, 4]
+
+
+def test_a_marker_that_only_the_normalizer_tells_of_is_a_space() -> None:
+    tokenizer = marked_by_normalizer()
+    table = token_table(tokenizer)
+    found = encode(tokenizer, table, "a cat", bos=False, eos=False)
+    assert [table.pieces[i] for i in found.input_ids] == [b"a", b" c", b"a", b"t"]
+    assert (found.ends.tolist(), found.exact) == ([1, 3, 4, 5], True)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+@pytest.mark.parametrize("around", ["{}", "the{}cat", "the {} cat"])
+def test_a_special_token_that_is_spelled_in_a_text_is_text(name: str, around: str) -> None:
+    """ "<|endoftext|>" in a document ends nothing. What the model cannot spell is unknown, not special."""
+    tokenizer = ALL[name]
+    table = token_table(tokenizer)
+    for token in sorted(table.special):
+        text = around.format(table.pieces[token].decode())
+        found = encode(tokenizer, table, text, bos=False, eos=False)
+        read = set(found.input_ids.tolist()) & table.special
+        assert read <= {table.roles.get("unk")}
+        assert found.exact == (name in LOSSLESS) and found.ends[-1] == len(text)
+
+
+def test_the_spelling_of_the_unknown_token_is_not_taken_for_its_bytes() -> None:
+    """Unigram has "<unk>" among its words; as text it is <, u, n and k>, of which it lacks two."""
+    tokenizer = unigram()
+    table = token_table(tokenizer)
+    found = encode(tokenizer, table, "the<unk>", bos=False, eos=False)
+    assert found.ends.tolist()[-4:] == [4, 5, 6, 8]
+    assert not found.exact
+
+
+def test_normalized_spellings_of_special_tokens_are_text_too() -> None:
+    """NFKC writes the wide signs U+FF1C and U+FF1E as < and >."""
+    tokenizer = unigram()
+    table = token_table(tokenizer)
+    found = encode(tokenizer, table, "cat \uff1c/s\uff1e", bos=False, eos=False)
+    assert table.roles["eos"] not in found.input_ids and found.ends[-1] == 12
 
 
 def test_word_piece_that_keeps_white_space_is_taken_at_its_word() -> None:

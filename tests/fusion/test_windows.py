@@ -55,6 +55,11 @@ def test_any_documents(documents: list[str], block_size: int) -> None:
         check(documents, ALL, block_size)
 
 
+def test_special_tokens_that_a_document_spells_are_cut_like_any_text() -> None:
+    """As special tokens all three lines were six tokens; as text each has more than half a window of 14."""
+    assert len(check(["<|endoftext|>\n" * 3], [byte_level()], 14)) == 3
+
+
 def test_no_replacement_character_ever() -> None:
     """Defect 10: cutting token slices and decoding them breaks characters of several tokens."""
     documents = ["日本語😀" * 30]

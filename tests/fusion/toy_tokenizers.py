@@ -66,6 +66,17 @@ def normalised(name: str, kind: str) -> PreTrainedTokenizerFast:
 
 
 @cache
+def marked_by_normalizer() -> PreTrainedTokenizerFast:
+    """A marker for the space that only the normalizer tells of: no pre-tokenizer, a plain decoder."""
+    pieces = ["<unk>", "\u2581", "c", "a", "t", "\u2581c"]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("\u2581", "c")], unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(" ", "\u2581")])
+    tokenizer.decoder = decoders.Fuse()
+    return _wrap(tokenizer, unk_token="<unk>")
+
+
+@cache
 def half_cup() -> PreTrainedTokenizerFast:
     """XLM-R's kind: Unigram over NFKC, which writes U+00BD as three tokens, and a dummy space on its own."""
     pieces = [(piece, -2.0) for piece in ["<unk>", "<s>", "▁", "1", "⁄", "2", "▁cup", "▁add", "==", "fi"]]
