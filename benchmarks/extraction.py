@@ -89,7 +89,7 @@ def prepare(way: str, name: str) -> Callable[[], object]:
 def _setting(name: str, longest: int) -> Setting:
     """Windows of log-normal lengths, as documents have, the longest first; two of that fill a batch."""
     model, draw = _model(name), np.random.default_rng(0)
-    lengths = np.clip(draw.lognormal(np.log(longest / 2), 0.7, 7), 2, longest).astype(int)
+    lengths = np.clip(draw.lognormal(np.log(longest / 2), 0.7, 4), 2, longest).astype(int)
     vocabulary = _width(model)
     windows = [draw.integers(5, vocabulary, n).astype(np.int32) for n in [longest, *lengths]]
     encodings = [Encoding(w, np.arange(1, len(w) + 1, dtype=np.int32)) for w in windows]
