@@ -57,7 +57,7 @@ def chunked_sums(
     """(total, causal LM sum, fusion sum) of hidden states [N, D], float32 scalars.
 
     total = a x causal LM sum + b x fusion sum; gradients flow through it alone, and only once. Raises
-    FusionError on ids beyond the logits, and on gradients in float16.
+    FusionError on ids beyond the logits or twice in a row, and on gradients in float16.
     """
     learned = learned_by(head, hidden) if torch.is_grad_enabled() else ()
     wanted = torch.is_grad_enabled() and (hidden.requires_grad or bool(learned))
@@ -86,6 +86,12 @@ def _check_ids(rows: Rows, vocabulary: int) -> None:
         raise FusionError(
             f"token {largest} is to be learned, but the model's logits are {vocabulary} wide",
             remedy="make labels and teacher with the target's own tokenizer; check that the model fits it",
+        )
+    ordered = rows.ids.masked_fill(~rows.listed, -1).sort(-1).values
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise FusionError(
+            "a row of the teacher lists the same token twice",
+            remedy="list it once, with the sum of its probabilities",
         )
 
 

@@ -129,12 +129,13 @@ def fusion_loss(
         a count, it is taken for at least 1, and a batch without any label has loss 0.
     fusion_denominator: likewise for the fusion part unless under "gold"; the default is the number of rows
         that count in it (`fusion_rows`), scaled as `denominator` is to the number of labels.
-    Raises FusionError on choices that there are not and numbers out of range.
+    Raises FusionError on choices that there are not, numbers out of range and shapes other than these.
     """
     check_choices(
         lm_loss_weight=lm_loss_weight, temperature=temperature, loss=loss, leftover=leftover,
         without_teacher=without_teacher, chunk=chunk,
     )  # fmt: skip
+    _check_shapes(hidden, labels, teacher, current)
     valid = labels != IGNORED
     count = valid.sum().clamp(min=1)
     divisor = count if denominator is None else _at_least_one(denominator)
@@ -156,6 +157,28 @@ def fusion_loss(
     if teacher is None:
         return FusionLoss(total, total, torch.zeros_like(total))
     return FusionLoss(total, causal_lm / divisor, fusion / fusion_divisor)
+
+
+def _check_shapes(
+    hidden: Tensor, labels: Tensor, teacher: SparseTeacher | None, current: Tensor | None
+) -> None:
+    """Every tensor has one row per hidden state; a teacher has one column at least."""
+    n = hidden.shape[0]
+    found = {"hidden": (hidden, (n, hidden.shape[-1])), "labels": (labels, (n,))}
+    if current is not None:
+        found["current"] = current, (n,)
+    if teacher is not None:
+        wide = (n, max(teacher.ids.shape[-1], 1))
+        expected = wide, wide, (n,), (n,)
+        pairs = zip(teacher, expected, strict=True)
+        found |= {f"teacher.{name}": pair for name, pair in zip(teacher._fields, pairs, strict=True)}
+    for name, (tensor, shape) in found.items():
+        if tensor.shape != shape:
+            raise FusionError(
+                f"{name} has the shape {list(tensor.shape)}, not {list(shape)}, for hidden states of "
+                f"{list(hidden.shape)}",
+                remedy="flatten [batch, length, ...] to [positions, ...] alike in all of them",
+            )
 
 
 def _at_least_one(count: Tensor | float) -> Tensor:

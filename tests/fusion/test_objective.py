@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -380,6 +381,38 @@ def test_choices_that_there_are_not_are_refused(choice: dict[str, Any], message:
         loss_of(hidden, weight, labels, teacher if taught else None, **choice)
     with pytest.raises(FusionError, match=message):
         Objective(**choice)
+
+
+def test_shapes_that_do_not_fit_are_refused_by_name() -> None:
+    hidden, weight, labels, teacher = case()
+    fewer, empty = SparseTeacher(*(t[1:] for t in teacher)), teacher._replace(ids=teacher.ids[:, :0])
+    wrong: dict[str, dict[str, Any]] = {
+        "labels has the shape [10], not [11]": {"labels": labels[1:]},
+        "labels has the shape [1, 11], not [11]": {"labels": labels[None]},
+        "hidden has the shape [1, 11, 5], not [1, 5]": {"hidden": hidden[None]},
+        "current has the shape [10], not [11]": {"current": labels[1:]},
+        "teacher.ids has the shape [10, 3], not [11, 3]": {"teacher": fewer},
+        "teacher.ids has the shape [11, 0], not [11, 1]": {"teacher": empty},
+        "teacher.probabilities has the shape [11, 2]": {
+            "teacher": teacher._replace(probabilities=teacher.probabilities[:, 1:])
+        },
+        "teacher.leftover has the shape [11, 1], not [11]": {
+            "teacher": teacher._replace(leftover=teacher.leftover[:, None])
+        },
+    }
+    for message, change in wrong.items():
+        right: dict[str, Any] = {"hidden": hidden, "weight": weight, "labels": labels, "teacher": teacher}
+        with pytest.raises(FusionError, match=re.escape(message)):
+            loss_of(**(right | change))
+
+
+def test_a_token_twice_in_a_row_is_refused_where_the_row_counts() -> None:
+    hidden, weight, labels, teacher = case()
+    teacher.ids[4] = 5  # has no label
+    loss_of(hidden, weight, labels, teacher)
+    teacher.ids[2] = torch.tensor([6, 1, 6])
+    with pytest.raises(FusionError, match="lists the same token twice"):
+        loss_of(hidden, weight, labels, teacher)
 
 
 def test_an_unlearned_row_has_no_gradient_even_beside_learned_ones() -> None:
