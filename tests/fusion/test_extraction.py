@@ -1,5 +1,6 @@
 """Stored distributions are the model's own, however windows are batched, chunked or padded."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion import likeliest
+from fusion import extraction, likeliest
 from fusion.decoder import split_model
 from fusion.distributions import Distributions
 from fusion.errors import FusionError
@@ -133,6 +134,48 @@ def test_a_finished_extraction_reads_nothing_again_unless_the_model_changed(tmp_
         first.append(seen[0])
         np.testing.assert_array_equal(found.block(0, len(LENGTHS)).ids, _extract(model).ids)
     assert first == [0, len(LENGTHS), 0]
+
+
+def _embedding_rows(model: Any) -> None:
+    model.get_input_embeddings().weight[12] += 1
+    model.get_output_embeddings().weight[13] += 1
+
+
+def _buffer(model: Any) -> None:
+    model.model.rotary_emb.inv_freq[1] *= 2
+
+
+def _activation(model: Any) -> None:
+    model.config.hidden_act = "relu"
+
+
+@pytest.mark.parametrize("change", [_embedding_rows, _buffer, _activation])
+def test_shards_of_a_model_that_differs_in_little_are_not_kept(
+    tmp_path: Path, change: Callable[[Any], None]
+) -> None:
+    """Two rows of the embeddings, one frequency of the positions, or the configuration alone."""
+    _extract_to(tmp_path, tiny_model("llama"))
+    other, seen = tiny_model("llama"), []
+    with torch.no_grad():
+        change(other)
+    found = _extract_to(tmp_path, other, report=lambda done, total: seen.append(done))
+    assert seen[0] == 0
+    np.testing.assert_array_equal(found.block(0, len(LENGTHS)).ids, _extract(other).ids)
+
+
+def test_shards_are_kept_wherever_the_model_was_loaded_from(tmp_path: Path) -> None:
+    _extract_to(tmp_path, tiny_model("llama"))
+    moved, seen = tiny_model("llama"), []
+    moved.config._name_or_path = "/another/folder"
+    _extract_to(tmp_path, moved, report=lambda done, total: seen.append(done))
+    assert seen[0] == len(LENGTHS)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_models_of_any_precision_are_told_apart(dtype: torch.dtype) -> None:
+    half, wide = (tiny_model("llama").to(kind) for kind in (dtype, torch.float32))
+    assert extraction._origin(half) == extraction._origin(tiny_model("llama").to(dtype))
+    assert extraction._origin(half) != extraction._origin(wide)
 
 
 def test_logits_that_are_not_finite_name_window_and_model(tmp_path: Path) -> None:
