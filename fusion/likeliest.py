@@ -60,7 +60,7 @@ def likeliest(
     parts = [of_chunk(head, hidden[a : a + chunk], gold[a : a + chunk].to(hidden.device), k) for a in starts]
     found = _Found(*(np.concatenate(field) for field in zip(*parts, strict=True)))
     leftover = -np.expm1(np.minimum(_log_sum_exp(found.logprobs), 0.0))
-    _check_finite(found, where)
+    _check_finite(found, where, hidden.dtype)
     return TopK(
         found.ids.astype(np.int32),
         np.maximum(found.logprobs, _LEAST_HALF).astype(np.float16),
@@ -85,12 +85,13 @@ def _log_sum_exp(logprobs: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.log(np.exp(logprobs).sum(-1)), np.float64)
 
 
-def _check_finite(found: _Found, where: Callable[[int], str]) -> None:
+def _check_finite(found: _Found, where: Callable[[int], str], dtype: torch.dtype) -> None:
     fine = np.isfinite(found.logprobs).all(1) & np.isfinite(found.gold_logprob)
     if not fine.all():
+        narrow = "" if dtype in (torch.float32, torch.float64) else "load the model in float32; "
         raise FusionError(
             f"{where(int(np.argmin(fine)))}: logits are not finite (NaN or infinity)",
-            remedy="load the model in float32 and check its weights",
+            remedy=f"{narrow}check that its weights are finite",
         )
 
 

@@ -57,6 +57,13 @@ def test_logits_that_are_not_finite_are_an_error(bad: float) -> None:
         top_k(logits, torch.zeros(2), 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_float32_is_advised_to_whom_it_may_help(dtype: torch.dtype) -> None:
+    with pytest.raises(FusionError, match="not finite") as caught:
+        top_k(torch.full((1, 5), float("nan"), dtype=dtype), torch.tensor([0]), 2)
+    assert ("float32" in caught.value.remedy) == (dtype != torch.float32)
+
+
 def test_impossible_tokens_are_no_error_unless_they_came() -> None:
     logits = torch.tensor([[0.0, 0.0, -float("inf")]])
     assert top_k(logits, torch.tensor([0]), 2).leftover == pytest.approx(0, abs=1e-6)
