@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from fusion.nearest import nearest
 from fusion.ragged import of_text
+from fusion.tokens import check_fast
 from fusion.vocabulary import VocabularyMap
 
 
@@ -44,7 +45,11 @@ class Spellings:
 
 
 def spellings(tokenizer: PreTrainedTokenizerFast, width: int | None = None) -> Spellings:
-    """Spelling of every token; `width` is that of the model's logits, if it differs from the tokenizer's."""
+    """Spelling of every token; `width` is that of the model's logits, if it differs from the tokenizer's.
+
+    Raises FusionError for a tokenizer that is not fast.
+    """
+    check_fast(tokenizer)
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     size = max(vocabulary.values(), default=-1) + 1 if width is None else width
     pieces = [""] * size

@@ -161,15 +161,19 @@ def _name(tokenizer: PreTrainedTokenizerFast) -> str:
     return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
 
 
-def _description(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None or not getattr(tokenizer, "is_fast", False):
+def check_fast(tokenizer: PreTrainedTokenizerFast) -> None:
+    """FusionError for a tokenizer that is not fast: it has no description of itself and no offsets."""
+    if getattr(tokenizer, "backend_tokenizer", None) is None or not getattr(tokenizer, "is_fast", False):
         raise FusionError(
             f"{_name(tokenizer)}: {type(tokenizer).__name__} is not fast, so its bytes are unknown",
             remedy="convert it (AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained(...)) "
             "or take a model that ships a tokenizer.json",
         )
-    description: dict[str, Any] = json.loads(backend.to_str())
+
+
+def _description(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    check_fast(tokenizer)
+    description: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     return description
 
 

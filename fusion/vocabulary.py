@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from fusion.errors import FusionError
 from fusion.nearest import nearest
 from fusion.ragged import of_bytes
-from fusion.tokens import TokenTable
+from fusion.tokens import TokenTable, check_fast
 
 _ROLES_BY_WEIGHT = ("unk", "pad", "bos", "eos")  # a token with several roles is mapped by the last of them
 
@@ -78,8 +78,10 @@ def map_prefix(source: TokenTable, target: TokenTable, tokenizer: PreTrainedToke
     A source's probability for a token says that the text goes on with these bytes; the target, writing them,
     begins with that token. It is the first with which `tokenizer`, the target's own, writes the bytes, where
     they are text that its tokens reproduce; else the target token that is their longest beginning. `distance`
-    is the number of bytes that the token leaves to those after it.
+    is the number of bytes that the token leaves to those after it. Raises FusionError for a tokenizer that is
+    not fast.
     """
+    check_fast(tokenizer)
     exact = map_exact(source, target)
     target_ids, distance = exact.target_ids.copy(), exact.distance.copy()
     wanted = _unmatched(exact, source)

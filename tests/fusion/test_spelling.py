@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 from transformers import PreTrainedTokenizerFast
 
+from fusion.errors import FusionError
 from fusion.spelling import Spellings, map_same_spelling, map_spelling, spellings
 from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families, marked_word_piece, word_piece
 
@@ -125,3 +126,13 @@ def test_a_sample_of_a_large_map_from_its_spellings_alone(shared: Path) -> None:
 def test_byte_level_and_word_piece_have_spellings_in_common() -> None:
     found = map_same_spelling(spellings(word_piece()), spellings(byte_level()))
     assert (found.target_ids >= 0).sum() > 10
+
+
+def test_slow_tokenizer_is_refused_with_a_remedy() -> None:
+    class Slow:
+        name_or_path = "old/model"
+        is_fast = False
+
+    with pytest.raises(FusionError, match=r"old/model.*not fast") as caught:
+        spellings(Slow())
+    assert "tokenizer.json" in caught.value.remedy

@@ -209,6 +209,16 @@ def test_a_prefix_map_covers_the_beginning_of_every_token(ours: str, theirs: str
             )
 
 
+def test_slow_tokenizer_is_refused_with_a_remedy() -> None:
+    class Slow:
+        name_or_path = "old/model"
+        is_fast = False
+
+    with pytest.raises(FusionError, match=r"old/model.*not fast") as caught:
+        map_prefix(table(b"a"), table(b"a"), Slow())
+    assert "tokenizer.json" in caught.value.remedy
+
+
 def test_ids_beyond_the_models_vocabulary_begin_nothing() -> None:
     """A tokenizer may know more tokens than the model has."""
     narrow = token_table(byte_level(), 100)
