@@ -21,7 +21,7 @@ from torch import Tensor
 from fusion.decoder import Decoder, split_model
 from fusion.distributions import Distributions, TopK
 from fusion.likeliest import likeliest
-from fusion.shards import DistributionStore, StoreWriter
+from fusion.shards import DistributionStore, StoreWriter, check_closed
 from fusion.tokens import Encoding
 
 BATCH_TOKENS = 4096
@@ -41,8 +41,10 @@ def extract(
     """The model's distributions over all windows, in their order, in memory.
 
     `closed[w]` says that window w ends with eos. Raises FusionError naming model and window where logits are
-    not finite, for k outside 1..256 or above the vocabulary, and for tokens beyond the model's logits.
+    not finite, for k outside 1..256 or above the vocabulary, for tokens beyond the model's logits, and for
+    `closed` that is not as long as `encodings`.
     """
+    check_closed(encodings, closed)
     model.eval()
     decoder = split_model(model)
     out = Distributions.create(encodings, closed, k=k, vocabulary_size=_width(decoder))

@@ -77,6 +77,11 @@ class DistributionStore:
 
         Every shard's files are there, with the shape that they should have; their contents are not read.
         """
+        if not (folder / "store.json").exists() and not any(folder.glob("shard-*")):
+            raise FusionError(
+                f"{folder} holds no stored distributions" if folder.is_dir() else f"{folder}: no such folder",
+                remedy="name the folder that extract_to or store has written (store.json is in it)",
+            )
         facts = read_facts(folder / "store.json", ("top_k", "vocabulary_size", "shards"))
         arrays = {name: read_array(folder / f"{name}.npy", kind) for name, kind in _PER_WINDOW.items()}
         try:
@@ -172,6 +177,7 @@ class StoreWriter:
         keep: bool = True,
     ) -> None:
         check_sizes(encodings, k, vocabulary_size)
+        check_closed(encodings, closed)
         self.folder, self.encodings, self.origin = folder, encodings, origin
         self.closed = np.array(closed, np.bool_)
         self.top_k, self.vocabulary_size = k, vocabulary_size
@@ -275,6 +281,15 @@ class StoreWriter:
         except (FusionError, ValueError, TypeError, IndexError):
             return None
         return shard
+
+
+def check_closed(encodings: Sequence[Encoding], closed: Sequence[bool]) -> None:
+    """FusionError unless there is one word for each window on whether it ends with eos."""
+    if len(closed) != len(encodings):
+        raise FusionError(
+            f"closed says of {len(closed)} windows whether they end with eos; there are {len(encodings)}",
+            remedy="give closed one entry for each encoding, in the same order",
+        )
 
 
 def store(

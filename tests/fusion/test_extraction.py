@@ -207,6 +207,14 @@ def test_k_must_fit_the_vocabulary_before_anything_is_touched(tmp_path: Path, k:
     assert DistributionStore.load(tmp_path).top_k == 5
 
 
+@pytest.mark.parametrize("count", [0, len(LENGTHS) - 1, len(LENGTHS) + 1])
+def test_closed_is_one_word_for_each_window(tmp_path: Path, count: int) -> None:
+    for call in (extract, partial(extract_to, tmp_path / "new")):
+        with pytest.raises(FusionError, match=f"closed says of {count} windows.*there are {len(LENGTHS)}"):
+            call(tiny_model("llama"), _encodings(), [False] * count, k=5)
+    assert not (tmp_path / "new").exists()
+
+
 def test_tokens_beyond_the_logits_are_an_error() -> None:
     """A tokenizer that knows more tokens than the model's logits are wide."""
     encodings = _encodings()

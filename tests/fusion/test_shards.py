@@ -65,6 +65,13 @@ def test_shards_of_any_size_decode_to_the_same_blocks(
     assert_same(found.block(0, len(lengths)), whole)
 
 
+def test_a_folder_without_store_says_so_and_what_to_name(tmp_path: Path) -> None:
+    for folder, said in ((tmp_path, "holds no stored distributions"), (tmp_path / "none", "no such folder")):
+        with pytest.raises(FusionError, match=said) as caught:
+            DistributionStore.load(folder)
+        assert "extract_to" in caught.value.remedy and str(folder) in str(caught.value)
+
+
 def test_a_store_knows_its_corpus(tmp_path: Path) -> None:
     whole = random_block()
     store(tmp_path, whole, vocabulary_size=300, shard_rows=10)
