@@ -3,6 +3,7 @@
 Everything but the vocabulary maps is taken in blocks of windows, so that no corpus is too long for memory.
 """
 
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusion.distributions import Distributions
+    from fusion.errors import FusionError
     from fusion.functions import Fused
     from fusion.projection import Projected
     from fusion.shards import DistributionStore
@@ -43,24 +45,43 @@ def extract_distributions(
     device: str,
 ) -> None:
     """What a model expects at every position of every training window. A killed attempt's shards are kept."""
+    from fusion.errors import FusionError
     from fusion.extraction import extract_to
     from fusion.models import load_model, pick_device
 
-    folder = model(context)
-    encodings, closed = encode_windows(folder, read_windows(context), bos)
+    folder, windows = model(context), read_windows(context)
+    encodings, closed = encode_windows(folder, windows, bos)
     network = load_model(folder, dtype=spec.dtype, device=pick_device(device))
-    store = extract_to(
-        draft.scratch / "distributions",
-        network,
-        encodings,
-        closed,
-        k=spec.top_k,
-        batch_tokens=spec.extraction_batch_tokens,
-        report=lambda done, total: context.report(f"{name} reads windows", done, total),
-    )
+    try:
+        store = extract_to(
+            draft.scratch / "distributions",
+            network,
+            encodings,
+            closed,
+            k=spec.top_k,
+            batch_tokens=spec.extraction_batch_tokens,
+            report=lambda done, total: context.report(f"{name} reads windows", done, total),
+        )
+    except FusionError as error:
+        raise _with_document(error, windows, spec) from error
     unknown = token_table_of(folder).roles.get("unk")
     draft.facts |= _distribution_facts(store, unknown)
     shutil.move(store.folder, draft.folder / "distributions")
+
+
+def _with_document(error: "FusionError", windows: Sequence[WindowText], spec: FusionSpec) -> "FusionError":
+    """An error that knows windows only, with the document's number in the corpus and the suite's key."""
+    from fusion.errors import FusionError
+
+    named = re.findall(r"\bwindow (\d+)\b", error.message)
+    if not named or int(named[-1]) >= len(windows):
+        return error
+    window, remedy = windows[int(named[-1])], error.remedy
+    if "not finite" in error.message:
+        wider = "" if spec.dtype == "float32" else f"set fusion.dtype to float32 (it is {spec.dtype}), or "
+        remedy = f"{wider}check the model's weights and what is special about this document"
+    place = f"window {named[-1]} is of document {window.document} of the corpus, part {window.part!r}"
+    return FusionError(f"{error.message}; {place}", remedy=remedy)
 
 
 def _distribution_facts(store: "DistributionStore", unknown: int | None) -> dict[str, Any]:

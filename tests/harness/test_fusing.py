@@ -178,6 +178,25 @@ def test_attribution_adds_up_to_the_rows_that_are_taught(stages: Stages) -> None
     assert sum(facts["attribution"].values()) == pytest.approx(100)
 
 
+@pytest.mark.parametrize(("duplicates", "mass"), [("add", 0.6), ("first", 0.3)])
+def test_two_tokens_that_become_one_are_added_or_the_first_is_kept(
+    duplicates: str, mass: float, stages: Stages
+) -> None:
+    """Every row of the source lists tokens 3 and 4 at 0.3 each, and both are the target's 7."""
+    stages.windows = [WindowText(0, "code", "", True)]
+    window = [5, 6, 8], [1, 2, 3], [0.5, 0.25]
+    stages.put("target", model(window, k=2))
+    stages.put("source", model(window, k=2))
+    stages.map("source", VocabularyMap(np.full(TOKENS, 7, np.int32), np.zeros(TOKENS, np.int32)))
+    spec = spec_of(duplicates=duplicates, next_token="vocabulary", include_target=False)
+    coverage = stages.align("source", spec)
+    _, folder = stages.fuse(spec, ["source"])
+    rows = read_teacher(folder)
+    assert coverage["mass"] == pytest.approx(100 * mass, abs=0.1)
+    np.testing.assert_array_equal(rows.ids[:, 0], 7)
+    np.testing.assert_allclose(rows.probabilities.sum(1), mass, atol=1e-3)
+
+
 def test_the_text_gives_the_next_token_more(stages: Stages) -> None:
     """Nothing maps but what the text itself shows: only with next_token "text" does any mass arrive."""
     stages.windows = [WindowText(w, "code", "", True) for w in range(12)]

@@ -56,6 +56,16 @@ def test_a_changed_value_repeats_what_follows_from_it(
     assert _families(_changed(keys, override)) == families
 
 
+def test_other_adapters_are_another_training() -> None:
+    """Apart from peft's release, which is in the key of every training with adapters."""
+    four, eight = _keys(_pipeline("lora={r: 4}")), _keys(_pipeline("lora={r: 8}"))
+    assert _families({name for name in four if four[name] != eight[name]}) == {
+        "training:fused",
+        "training:control",
+        "scoring",
+    }
+
+
 def test_both_trainings_come_from_the_same_code_start_and_seed() -> None:
     made = {s.name: s for s in _pipeline().stages}
     fused, control = made["training:fused"], made["training:control"]

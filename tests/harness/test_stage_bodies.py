@@ -1,0 +1,157 @@
+"""The stages' bodies on the shipped models: methods that the micro suite itself does not choose."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from fusion.errors import FusionError
+from fusion.training import Anneal, Objective
+from harness import fusing, training
+from harness.errors import StageError
+from harness.inputs import WindowText
+from harness.pipeline import build_pipeline
+from harness.runner import Outcome, Silent, run_stages
+from harness.settings import Settings
+from harness.store import Store
+from harness.suite import FusionSpec, bundled_folder, load_suite
+
+pytestmark = pytest.mark.xdist_group("stage_bodies")  # one process computes what the others reuse
+
+MODELS = bundled_folder() / "micro" / "models"
+SMALL = ("corpus.documents=12", "training.max_steps=3", "training.per_device_train_batch_size=4")
+SOURCE = "neox-code"
+ONE_SOURCE = (f"sources=[{{name: {SOURCE}, model: micro/models/code}}]",)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+def run(store: Store, only: str, *overrides: str) -> dict[str, Outcome]:
+    loaded = load_suite("micro", [*SMALL, *ONE_SOURCE, *overrides])
+    stages = build_pipeline(loaded, Settings(offline=True)).only([only])
+    return run_stages(stages, store, Silent())
+
+
+def coverage(outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+    found: dict[str, float] = outcomes[f"alignment:{SOURCE}"].entry.facts["coverage"]
+    return found
+
+
+# --- by spelling
+
+
+def test_the_released_codes_method_runs_through_every_stage(store: Store) -> None:
+    """It takes any nearest token however far, so every token is mapped; on aligned rows nothing is lost but
+    what the ten likeliest tokens leave and what a second token of the same target token had."""
+    outcomes = run(store, "fusion", "fusion.paper=fusellm-release")
+    assert outcomes[f"vocabulary:{SOURCE}"].entry.facts["mapped_percent"] == 100.0
+    assert coverage(outcomes)["positions"] > 50
+    assert coverage(outcomes)["mass"] > 90
+    assert sum(outcomes["fusion"].entry.facts["attribution"].values()) == pytest.approx(100)
+
+
+def test_spelling_sees_other_equals_than_bytes(store: Store) -> None:
+    """A byte-level token writes a space as one sign, a Unigram token as another: by bytes they are equal, by
+    spelling not."""
+    by_bytes, by_spelling = (
+        run(store, f"alignment:{SOURCE}", "fusion.alignment=em", f"fusion.compare={compare}")
+        for compare in ("bytes", "spelling")
+    )
+    mapped = [o[f"vocabulary:{SOURCE}"].entry.facts["mapped_percent"] for o in (by_bytes, by_spelling)]
+    assert mapped[0] > mapped[1] > 0
+    assert coverage(by_bytes)["positions"] > coverage(by_spelling)["positions"] > 0
+
+
+def test_there_is_no_prefix_map_by_spelling() -> None:
+    spec = FusionSpec(compare="spelling", vocabulary="prefix")
+    with pytest.raises(FusionError, match="no vocabulary map 'prefix' by spelling"):
+        fusing._map(MODELS / "code", MODELS / "target", spec)
+
+
+def test_the_threshold_of_the_map_is_the_suites() -> None:
+    """At 0 only equal tokens are mapped, and more of them the further a nearest token may be."""
+
+    def mapped(**choices: Any) -> int:
+        found = fusing._map(MODELS / "code", MODELS / "target", FusionSpec.model_validate(choices))
+        return int((found.target_ids >= 0).sum())
+
+    none, some, more = (mapped(vocabulary="mined", vocabulary_threshold=t) for t in (0.0, 0.34, 0.6))
+    assert none == mapped(vocabulary="em")
+    assert none < some < more
+
+
+# --- training
+
+
+def test_the_objective_is_the_suites() -> None:
+    choices = {"temperature": 2.0, "loss": "kl", "lm_loss_weight": 0.9, "lm_loss_weight_schedule": "cosine"}
+    plain = training._objective({**choices, "lm_loss_weight_end": None})
+    annealed = training._objective({**choices, "lm_loss_weight_end": 0.1})
+    assert plain == Objective(lm_loss_weight=0.9, temperature=2.0, loss="kl")
+    assert annealed == Objective(lm_loss_weight=Anneal(0.9, 0.1, "cosine"), temperature=2.0, loss="kl")
+
+
+def test_lora_trains_the_named_modules_and_leaves_a_plain_model(store: Store) -> None:
+    """Merged, it has the target's tensors; only those with adapters are other than before."""
+    chosen = "{r: 4, lora_alpha: 8, target_modules: [q_proj, v_proj]}"
+    outcomes = run(store, "training:fused", f"lora={chosen}", "training.learning_rate=0.01")
+    after = load_file(outcomes["training:fused"].entry.folder / "model" / "model.safetensors")
+    before = load_file(MODELS / "target" / "model.safetensors")
+    assert after.keys() == before.keys()
+    changed = {name for name in before if not torch.equal(after[name].float(), before[name].float())}
+    assert {name.split(".")[-2] for name in changed} == {"q_proj", "v_proj"}
+    assert outcomes["training:fused"].entry.facts["steps"] == 3
+
+
+def test_lora_that_fits_no_module_names_those_that_there_are(store: Store) -> None:
+    with pytest.raises(StageError, match="stage training:fused: no LoRA adapters can be made") as caught:
+        run(store, "training:fused", "lora={r: 4, target_modules: [query]}")
+    assert "q_proj" in caught.value.remedy
+
+
+# --- a model whose logits are not finite
+
+
+def test_a_document_that_breaks_a_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One token's embedding is not a number; only the last document contains it."""
+    broken = tmp_path / "broken"
+    shutil.copytree(MODELS / "code", broken)
+    (token,) = AutoTokenizer.from_pretrained(broken)("7", add_special_tokens=False)["input_ids"][-1:]
+    weights = load_file(broken / "model.safetensors")
+    (name,) = (n for n in weights if "embed_in" in n)
+    weights[name][token] = np.nan
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    windows = [WindowText(5, "code", "def f(x):", True), WindowText(8, "text", "x + 7 is it", True)]
+    monkeypatch.setattr(fusing, "read_windows", lambda _context: windows)
+    draft: Any = SimpleNamespace(scratch=tmp_path, folder=tmp_path, facts={})
+    context: Any = SimpleNamespace(report=lambda *_: None)
+    with pytest.raises(FusionError) as caught:
+        fusing.extract_distributions(
+            draft,
+            context,
+            model=lambda _context: broken,
+            name="broken",
+            spec=FusionSpec(dtype="bfloat16"),
+            bos=None,
+            device="cpu",
+        )
+    assert "not finite" in caught.value.message
+    assert caught.value.message.endswith("window 1 is of document 8 of the corpus, part 'text'")
+    assert caught.value.remedy.startswith("set fusion.dtype to float32 (it is bfloat16), or check")
+
+
+@pytest.mark.parametrize("message", ["no window here", "window 9: logits are not finite"])
+def test_an_error_that_speaks_of_no_window_stays_as_it_is(message: str) -> None:
+    error = FusionError(message, remedy="do this")
+    windows = [WindowText(0, "code", "a", True)]
+    assert fusing._with_document(error, windows, FusionSpec()) is error
