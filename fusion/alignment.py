@@ -12,7 +12,7 @@ where one token meets one and the two are equal (EM), or equal under the vocabul
 bytes; `fusion.release` compares spellings, as the authors' code does.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-from fusion.tokens import TokenTable
+from fusion.distributions import Distributions
+from fusion.errors import FusionError
+from fusion.tokens import Encoding, TokenTable
 from fusion.vocabulary import VocabularyMap
 
 Rows = NDArray[np.int32]
@@ -69,6 +71,35 @@ def align_mined(
     mapped[hit] = vocabulary_map.target_ids[source_ids[rows[hit]]] == target_ids[hit]
     kept = mapped | _equal(rows, target_ids, source_ids, target, source)
     return np.where(kept, rows, -1).astype(np.int32)
+
+
+def align_windows(
+    target: Distributions, source: Distributions, align: Callable[[Encoding, Encoding], Rows]
+) -> Rows:
+    """Rows of all windows [R_t], aligned window by window and numbered over the source's rows.
+
+    `align` is given a window as target and source read it, and numbers the source's rows from 0, as
+    `align_em` and `align_mined` do with the `input_ids` of both. Raises FusionError where the models have not
+    as many windows, or `align` gives not one row for each of the target's or one that the source lacks.
+    """
+    if len(target.closed) != len(source.closed):
+        raise FusionError(
+            f"the target has read {len(target.closed)} windows and the source {len(source.closed)}",
+            remedy="extract both from the same windows, in the same order",
+        )
+    pieces = [np.empty(0, np.int32)]
+    for window, (ours, theirs) in enumerate(zip(target.windows[1:], source.windows[1:], strict=True)):
+        rows = align(target.encoding(window), source.encoding(window))
+        count, first = int(ours - target.windows[window]), int(source.windows[window])
+        largest = int(rows.max(initial=-1))
+        if len(rows) != count or largest >= theirs - first:
+            raise FusionError(
+                f"window {window}: {len(rows)} rows up to {largest} for the target's {count} rows and the "
+                f"source's {theirs - first}",
+                remedy="align the windows' tokens but for each one's last, counting from 0 in every window",
+            )
+        pieces.append(np.where(rows >= 0, rows + first, -1).astype(np.int32))
+    return np.concatenate(pieces)
 
 
 def edit_path(source: Sequence[str], target: Sequence[str]) -> tuple[NDArray[np.int32], int]:

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fusion.alignment import align_em, align_end_byte, align_mined, edit_path
+from fusion.alignment import align_em, align_end_byte, align_mined, align_windows, edit_path
+from fusion.distributions import Distributions
+from fusion.errors import FusionError
 from fusion.release import align_release
 from fusion.spelling import map_same_spelling, spellings
-from fusion.tokens import TokenTable, encode, token_spans, token_table
+from fusion.tokens import Encoding, TokenTable, encode, token_spans, token_table
 from fusion.vocabulary import VocabularyMap, map_exact
 from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families, word_piece
 
@@ -300,3 +302,50 @@ long_words = st.lists(st.text("abc", max_size=90), min_size=1, max_size=4)
 def test_path_over_very_long_tokens(source: list[str], target: list[str]) -> None:
     path, cost = edit_path(source, target)
     assert (path.tolist(), cost) == slow_path(source, target)
+
+
+# --- many windows
+
+
+def windows_of(*windows: NDArray[np.int32]) -> Distributions:
+    """Windows of the given ids, each token one byte."""
+    encodings = [Encoding(ids, np.arange(1, len(ids) + 1, dtype=np.int32)) for ids in windows]
+    return Distributions.create(encodings, [False] * len(windows), k=1, vocabulary_size=9)
+
+
+def test_rows_of_many_windows_are_numbered_over_all_of_them() -> None:
+    """Three windows with 2, 0 and 3 rows of the target, and 1, 2 and 2 of the source."""
+    ours = windows_of(ints(1, 2, 3), ints(), ints(1, 2, 3, 4))
+    theirs = windows_of(ints(1, 2), ints(5, 5, 5), ints(1, 2, 3))
+    met = {3: ints(-1, 0), 0: ints(), 4: ints(1, -1, 0)}
+    found = align_windows(ours, theirs, lambda a, b: met[len(a.input_ids)])
+    assert found.tolist() == [-1, 0, 4, -1, 3] and found.dtype == np.int32
+    assert align_windows(windows_of(), windows_of(), lambda a, b: ints()).tolist() == []
+
+
+def test_end_bytes_give_the_same_rows_window_by_window_and_at_once() -> None:
+    tables = token_table(byte_level()), token_table(word_piece())
+    texts = ["The cat sat.", "", "def add(a, b):\n    return a + b\n", "x"]
+    ours, theirs = (
+        Distributions.create(
+            [encode(tokenizer, names, text, bos=False, eos=True) for text in texts],
+            [True] * 4,
+            k=1,
+            vocabulary_size=len(names.pieces),
+        )
+        for tokenizer, names in zip((byte_level(), word_piece()), tables, strict=True)
+    )
+    found = align_windows(ours, theirs, lambda a, b: align_end_byte(a.ends[:-1], b.ends[:-1]))
+    assert found.tolist() == align_end_byte(ours.read_to, theirs.read_to).tolist()
+    assert (found >= 0).sum() > 10
+
+
+def test_windows_that_do_not_correspond_are_an_error() -> None:
+    two, one = windows_of(ints(1, 2, 3), ints(1, 2)), windows_of(ints(1, 2, 3))
+    with pytest.raises(FusionError, match="the target has read 2 windows and the source 1"):
+        align_windows(two, one, lambda a, b: ints(-1, -1))
+    too_few, beyond = ints(0), ints(0, 2)
+    with pytest.raises(FusionError, match="window 0: 1 rows up to 0 for the target's 2 rows"):
+        align_windows(one, one, lambda a, b: too_few)
+    with pytest.raises(FusionError, match="window 0: 2 rows up to 2 .* the source's 2"):
+        align_windows(one, one, lambda a, b: beyond)
