@@ -5,7 +5,8 @@ way takes windows in the corpus's order, pads a batch to its longest window, hol
 the normaliser and `torch.topk` of them. All three are warmed up on one short window, then called in turn as
 often as each other; memory is that of one batch, the first two windows, one of them the longest. What ours
 keeps for these is compared with the plain log-softmax: equal values at every rank, and of every token kept,
-so that tokens differ in ties at most.
+so that tokens differ in ties at most. Ours counts in full what it does once per corpus: proving on 24 tokens
+that the model's halves are the model.
 """
 
 import tempfile
