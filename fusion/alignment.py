@@ -64,7 +64,11 @@ def align_mined(
     source: TokenTable,
     vocabulary_map: VocabularyMap,
 ) -> Rows:
-    """As `align_em`, and also where the vocabulary map takes the source's token to the target's."""
+    """As `align_em`, and also where the vocabulary map takes the source's token to the target's.
+
+    Raises FusionError for a map that is not one from the source's vocabulary to the target's.
+    """
+    vocabulary_map.check(len(source.pieces), len(target.pieces))
     rows = _one_to_one(target_ids, source_ids, target, source)
     mapped = np.full(len(rows), False)
     hit = np.flatnonzero(rows >= 0)

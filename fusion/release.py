@@ -70,6 +70,8 @@ def match_tokens(
     -1 where several do, and where the two are neither spelled alike but for the space's mark nor mapped. The
     path's costs are edits of the spelling without these marks.
     """
+    if source_map is not None:
+        source_map.check(len(source.pieces), len(target.pieces))
     path, _ = edit_path([source.bare(i) for i in source_ids], [target.bare(i) for i in target_ids])
     rows = np.full(len(target_ids), -1, np.int32)
     if not len(path):

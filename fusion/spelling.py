@@ -63,7 +63,7 @@ def map_same_spelling(source: Spellings, target: Spellings) -> VocabularyMap:
     """Tokens that are spelled alike but for the mark of the space, special tokens among them."""
     first = _first(target.pieces)
     ids = np.array([first.get(piece, -1) if piece else -1 for piece in source.like(target)], np.int32)
-    return VocabularyMap(ids, np.where(ids >= 0, 0, -1).astype(np.int32))
+    return VocabularyMap(ids, np.where(ids >= 0, 0, -1).astype(np.int32), len(target.pieces))
 
 
 def map_spelling(source: Spellings, target: Spellings) -> VocabularyMap:
@@ -77,7 +77,7 @@ def map_spelling(source: Spellings, target: Spellings) -> VocabularyMap:
     ids, distance = np.full((2, len(source.pieces)), -1, np.int32)
     hit = place >= 0
     ids[known_s[hit]], distance[known_s[hit]] = known_t[place[hit]], found[hit]
-    return VocabularyMap(ids, distance)
+    return VocabularyMap(ids, distance, len(target.pieces))
 
 
 def _known(pieces: Sequence[str]) -> NDArray[np.int64]:

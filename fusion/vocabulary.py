@@ -26,16 +26,33 @@ _ROLES_BY_WEIGHT = ("unk", "pad", "bos", "eos")  # a token with several roles is
 class VocabularyMap:
     """Target token of every source token.
 
-    `target_ids` int32 [V_s], -1 for none; `distance` int32 [V_s], edits in bytes, -1 for none.
+    `target_ids` int32 [V_s], -1 for none; `distance` int32 [V_s], edits in bytes, -1 for none. `target_size`
+    is V_t where it is known.
     """
 
     target_ids: NDArray[np.int32]
     distance: NDArray[np.int32]
+    target_size: int | None = None
 
     @classmethod
     def identity(cls, size: int) -> Self:
         """Of a vocabulary to itself."""
-        return cls(np.arange(size, dtype=np.int32), np.zeros(size, np.int32))
+        return cls(np.arange(size, dtype=np.int32), np.zeros(size, np.int32), size)
+
+    def check(self, source_size: int, target_size: int) -> None:
+        """FusionError unless the map leads from a vocabulary of the one size to one of the other.
+
+        Where the map does not know the target's size, all of its tokens must at least be the target's.
+        """
+        largest = int(self.target_ids.max(initial=-1)) if self.target_size is None else -1
+        known = self.target_size in (None, target_size) and largest < target_size
+        if len(self.target_ids) != source_size or not known:
+            to = f"tokens up to {largest}" if self.target_size is None else self.target_size
+            raise FusionError(
+                f"the vocabulary map leads from {len(self.target_ids)} tokens to {to}, but the source has "
+                f"{source_size} and the target {target_size}",
+                remedy="map from the source to the target, with tables as wide as the models' logits",
+            )
 
 
 def map_exact(source: TokenTable, target: TokenTable) -> VocabularyMap:
@@ -47,7 +64,8 @@ def map_exact(source: TokenTable, target: TokenTable) -> VocabularyMap:
             target_ids[token] = first.get(piece, -1)
     for token, counterpart in _special_pairs(source, target).items():
         target_ids[token] = counterpart
-    return VocabularyMap(target_ids, np.where(target_ids >= 0, 0, -1).astype(np.int32))
+    distance = np.where(target_ids >= 0, 0, -1).astype(np.int32)
+    return VocabularyMap(target_ids, distance, len(target.pieces))
 
 
 def map_minimum_edit(source: TokenTable, target: TokenTable, *, threshold: float) -> VocabularyMap:
@@ -69,7 +87,7 @@ def map_minimum_edit(source: TokenTable, target: TokenTable, *, threshold: float
     place, edits = nearest(queries, of_bytes(list(first)), threshold=threshold)
     target_ids[wanted] = np.append(np.array(list(first.values()), np.int32), np.int32(-1))[place]
     distance[wanted] = edits
-    return VocabularyMap(target_ids, distance)
+    return VocabularyMap(target_ids, distance, len(target.pieces))
 
 
 def map_prefix(source: TokenTable, target: TokenTable, tokenizer: PreTrainedTokenizerFast) -> VocabularyMap:
@@ -92,7 +110,7 @@ def map_prefix(source: TokenTable, target: TokenTable, tokenizer: PreTrainedToke
     lengths = np.array([len(piece) for piece in (*target.pieces, b"")])
     left = np.array([len(source.pieces[i]) for i in wanted], np.int64) - lengths[target_ids[wanted]]
     distance[wanted] = np.where(target_ids[wanted] >= 0, left, -1)
-    return VocabularyMap(target_ids, distance)
+    return VocabularyMap(target_ids, distance, len(target.pieces))
 
 
 def _first_tokens(

@@ -10,7 +10,7 @@ from fusion.alignment import align_em, align_end_byte, align_mined, align_window
 from fusion.distributions import Distributions
 from fusion.errors import FusionError
 from fusion.release import align_release
-from fusion.spelling import map_same_spelling, spellings
+from fusion.spelling import Spellings, map_same_spelling, spellings
 from fusion.tokens import Encoding, TokenTable, encode, token_spans, token_table
 from fusion.vocabulary import VocabularyMap, map_exact
 from tests.fusion.toy_tokenizers import byte_fallback, byte_level, families, word_piece
@@ -304,6 +304,16 @@ def test_path_over_very_long_tokens(source: list[str], target: list[str]) -> Non
     assert (path.tolist(), cost) == slow_path(source, target)
 
 
+def test_the_map_back_is_not_taken_for_the_map_there() -> None:
+    target, source = table(b"a", b"b"), table(b"a", b"b", b"c")
+    back = map_exact(target, source)
+    with pytest.raises(FusionError, match="leads from 2 tokens to 3, but the source has 3 and the target 2"):
+        align_mined(ints(0, 1), ints(0, 1), target, source, back)
+    pieces = Spellings(("a", "b"), ""), Spellings(("a", "b", "c"), "")
+    with pytest.raises(FusionError, match="leads from 2 tokens to 3, but the source has 3 and the target 2"):
+        align_release(ints(0, 1), ints(0, 1), *pieces, map_same_spelling(*pieces))
+
+
 # --- many windows
 
 
@@ -347,5 +357,5 @@ def test_windows_that_do_not_correspond_are_an_error() -> None:
     too_few, beyond = ints(0), ints(0, 2)
     with pytest.raises(FusionError, match="window 0: 1 rows up to 0 for the target's 2 rows"):
         align_windows(one, one, lambda a, b: too_few)
-    with pytest.raises(FusionError, match="window 0: 2 rows up to 2 .* the source's 2"):
+    with pytest.raises(FusionError, match=r"window 0: 2 rows up to 2 .* the source's 2"):
         align_windows(one, one, lambda a, b: beyond)

@@ -43,6 +43,31 @@ def test_identity() -> None:
     assert VocabularyMap.identity(3).target_ids.tolist() == [0, 1, 2]
 
 
+def test_every_map_knows_the_sizes_that_it_leads_between() -> None:
+    source, target = table(b"a", b"b", b"ab"), table(b"a", b"b")
+    maps = (
+        map_exact(source, target),
+        map_minimum_edit(source, target, threshold=0.3),
+        map_prefix(source, token_table(byte_level()), byte_level()),
+        VocabularyMap.identity(3),
+    )
+    assert [m.target_size for m in maps] == [2, 2, len(byte_level()), 3]
+
+
+def test_a_map_that_leads_elsewhere_is_refused() -> None:
+    """Also one that was read from its arrays alone, as far as its tokens tell."""
+    known = map_exact(table(b"a", b"b", b"c"), table(b"a", b"b"))
+    bare = VocabularyMap(known.target_ids, known.distance)
+    for found in (known, bare):
+        found.check(3, 2)
+        for sizes in ((2, 3), (3, 1)):
+            with pytest.raises(FusionError, match=f"source has {sizes[0]} and the target {sizes[1]}"):
+                found.check(*sizes)
+    bare.check(3, 9)
+    with pytest.raises(FusionError, match="leads from 3 tokens to 2, but"):
+        known.check(3, 9)
+
+
 def test_specials_meet_by_role_and_never_text() -> None:
     """Defect 10: <eos> is </s>, not the text "eos"; an unused control token is nothing."""
     source = table(b"<eos>", b"unused", b"</s>", b"<tool>", special=(1, 3), eos=0)
