@@ -6,6 +6,5 @@ from benchmarks.machine import THREADS
 
 for _name in THREADS:
     os.environ.setdefault(_name, "1")  # one core; said here, before numpy and torch start their threads
-os.environ.setdefault(
-    "HF_HUB_DISABLE_PROGRESS_BARS", "1"
-)  # while weights are loaded: progress is told row by row
+# progress is told row by row, not while weights are loaded
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

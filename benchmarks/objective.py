@@ -1,7 +1,7 @@
 """A training step: the fusion loss against transformers' own causal LM loss, and against a dense fusion loss.
 
 A Llama of 4 layers x 256, vocabulary 49,152, one sequence of 512 tokens, float32: one forward and backward
-pass. Time: both in turn in one process. Memory: `extra_peak` of one step, after one on 16 tokens of a small
+pass. Time: all in turn in one process. Memory: `extra_peak` of one step, after one on 16 tokens of a small
 model. The dense loss is the same loss (what the teacher does not list is one bucket) over a teacher [N, V];
 its value is compared, and that of the control with transformers'.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Bar, Row, alternate, extra_peak
+from benchmarks.measure import Bar, Row, Timed, alternate, extra_peak
 from fusion.decoder import split_model
 from fusion.objective import IGNORED, SparseTeacher, fusion_loss
 
@@ -45,16 +45,19 @@ def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:  # noqa: ARG001
 
     The model's sizes are those that the project names; `models` are not read.
     """
-    names = (*SOURCES, PLAIN, DENSE)
+    names, size = (*SOURCES, PLAIN, DENSE), QUICK if quick else Size()
     peaks = {name: None if quick else extra_peak("benchmarks.objective", name) for name in names}
+    timed = alternate(*(_step(name, size) for name in names), rounds=1 if quick else 5)
+    steps = dict(zip(names, timed, strict=True))
     for name in SOURCES:
-        yield _row(name, PLAIN, quick, peaks)
-    yield _row("fusion, 2 sources", DENSE, quick, peaks)
+        yield _row(name, PLAIN, steps, peaks, judged=not quick)
+    yield _row("fusion, 2 sources", DENSE, steps, peaks, judged=False)
 
 
-def _row(name: str, reference: str, quick: bool, peaks: dict[str, float | None]) -> Row:
-    size = QUICK if quick else Size()
-    ours, plain = alternate(_step(name, size), _step(reference, size), rounds=1 if quick else 5)
+def _row(
+    name: str, reference: str, steps: dict[str, Timed], peaks: dict[str, float | None], *, judged: bool
+) -> Row:
+    ours, plain = steps[name], steps[reference]
     gap = abs(ours.result - plain.result) / abs(plain.result)
     same = (name, reference) in SAME
     return Row(
@@ -65,9 +68,7 @@ def _row(name: str, reference: str, quick: bool, peaks: dict[str, float | None])
         reference_seconds=plain.seconds,
         extra_peak_mib=peaks[name],
         reference_extra_peak_mib=peaks[reference],
-        bars=_bars(ours.seconds / plain.seconds, peaks[name], peaks[PLAIN])
-        if reference == PLAIN and not quick
-        else (),
+        bars=_bars(ours.seconds / plain.seconds, peaks[name], peaks[PLAIN]) if judged else (),
         outputs_agree=gap <= TOLERANCE if same else None,
         counted={"loss": ours.result} | ({"loss differs by, relative": gap} if same else {}),
     )
