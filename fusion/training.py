@@ -22,7 +22,7 @@ from fusion.batches import Collator, TeacherRows, WindowDataset, Windows, sparse
 from fusion.decoder import split_model
 from fusion.errors import FusionError
 from fusion.lora import with_adapters
-from fusion.objective import Leftover, Loss, WithoutTeacher, check_choices, fusion_loss, fusion_rows
+from fusion.objective import IGNORED, Leftover, Loss, WithoutTeacher, check_choices, fusion_loss, fusion_rows
 from fusion.schedule import Anneal, weight_at
 
 __all__ = [
@@ -138,11 +138,20 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step
         self._parts: dict[str, list[float]] = {"causal_lm_loss": [], "fusion_loss": []}
         self._logged_step: int | None = None  # where a resumed training starts is known at its first batch
+        self._held_out = (0.0, 0.0)  # nats and tokens of the evaluation so far
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
         batches, items = super().get_batch_samples(*args, **kwargs)
         self._fusion_items = fusion_items(batches, self.objective)
         return batches, items
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """The Trainer's own, with the loss as a mean over tokens: it would be a mean of batches' means."""
+        self._held_out = (0.0, 0.0)
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        nats, tokens = self._held_out
+        output.metrics[f"{metric_key_prefix}_loss"] = nats / max(tokens, 1.0)
+        return output
 
     def lm_loss_weight(self, step: int) -> float:
         return weight_at(self.objective.lm_loss_weight, step, self.state.max_steps)
@@ -163,8 +172,9 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
         loss = output.loss
         assert loss is not None and output.causal_lm is not None and output.fusion is not None
         if not torch.isfinite(loss):
+            kind = "training" if model.training else "evaluation"
             raise FusionError(
-                f"the training loss became {loss.item()} at step {self.state.global_step + 1}",
+                f"the {kind} loss became {loss.item()} at step {self.state.global_step + 1}",
                 remedy="lower training.learning_rate, set training.max_grad_norm, or train in float32",
             )
         if model.training:
@@ -172,6 +182,10 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
                 self._logged_step = self.state.global_step
             self._parts["causal_lm_loss"].append(float(output.causal_lm))
             self._parts["fusion_loss"].append(float(output.fusion))
+        else:
+            tokens = float((inputs["shift_labels"] != IGNORED).sum())
+            nats = float(loss) * max(tokens, 1.0)  # which is what the batch's sum was divided by
+            self._held_out = (self._held_out[0] + nats, self._held_out[1] + tokens)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
         return (loss, output) if return_outputs else loss

@@ -174,16 +174,17 @@ def test_logged_parts_add_up_at_a_last_step_of_fewer_batches(tmp_path: Path) -> 
         assert point["loss"] == pytest.approx(mixed, rel=1e-3)
 
 
-def test_the_evaluation_loss_is_the_causal_one_alone(tmp_path: Path) -> None:
-    held_out = _windows(seed=9)
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_the_evaluation_loss_is_the_causal_one_alone_by_tokens(tmp_path: Path, batch_size: int) -> None:
+    """Whatever the batches: a long window weighs by its tokens, one of a single token has none."""
+    held_out = [*_windows(seed=9), np.arange(40, dtype=np.int32), np.array([3], np.int32)]
     model = tiny_model("llama", seed=1)
     result = train(
         model,
         _windows(),
         _rows(_windows(), shift=0),
         Objective(lm_loss_weight=0.1),
-        # the Trainer averages batches, not tokens: one batch makes the two the same
-        arguments=ARGUMENTS | {"per_device_eval_batch_size": 64},
+        arguments=ARGUMENTS | {"per_device_eval_batch_size": batch_size, "max_steps": 1},
         folder=tmp_path,
         pad_id=0,
         seed=7,
@@ -195,6 +196,20 @@ def test_the_evaluation_loss_is_the_causal_one_alone(tmp_path: Path) -> None:
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     clm = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
     assert logged == pytest.approx(float(clm), abs=1e-4)
+
+
+def test_a_window_of_one_token_alone_in_a_batch_changes_nothing(tmp_path: Path) -> None:
+    """Its batch has no label, so its step has loss and gradient 0."""
+    model = tiny_model("llama", seed=1)
+    before = _weights(model).clone()
+    result = train(
+        model, [np.array([3], np.int32), np.array([3, 4, 5], np.int32)], None, Objective(),
+        arguments=STEP | {"per_device_train_batch_size": 1, "max_steps": 2, "logging_steps": 1},
+        folder=tmp_path, pad_id=0, seed=7,
+    )  # fmt: skip
+    losses = [p["loss"] for p in result.points]
+    assert losses.count(0.0) == 1 and max(losses) > 1
+    assert not torch.equal(_weights(model), before) and _weights(model).isfinite().all()
 
 
 def test_in_evaluation_mode_a_teacher_does_not_count() -> None:
