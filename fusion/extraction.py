@@ -151,7 +151,7 @@ def _width(decoder: Decoder) -> int:
 def _origin(model: Any) -> str:
     """A digest of all that decides what a model says: configuration, parameters and buffers, bit by bit.
 
-    0.6 s of one core for each GB of weights where the processor has instructions for SHA-256.
+    About 1 s of one core for each GB of weights (0.5 to 1 where the processor has SHA-256 instructions).
     """
     settings = json.loads(model.config.to_json_string(use_diff=False))
     settings.pop("_name_or_path", None)  # where it lies does not matter

@@ -137,8 +137,8 @@ def test_a_finished_extraction_reads_nothing_again_unless_the_model_changed(tmp_
 
 
 def _embedding_rows(model: Any) -> None:
-    model.get_input_embeddings().weight[12] += 1
-    model.get_output_embeddings().weight[13] += 1
+    model.get_input_embeddings().weight[11] += 1
+    model.get_output_embeddings().weight[14] += 1
 
 
 def _buffer(model: Any) -> None:
