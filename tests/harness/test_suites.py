@@ -4,12 +4,14 @@ import math
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.errors import InputError, SuiteError
 from harness.model_reference import HubRepository, reference_of
 from harness.published import published_names, read_published
 from harness.results import Role
-from harness.suite import LoadedSuite, bundled_suites, load_suite
+from harness.suite import FusionSpec, LoadedSuite, ModelSpec, bundled_suites, load_suite
+from tests.conftest import CHECKOUT
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,14 @@ def test_pocket_runs_the_official_tasks_and_marks_what_executes_code() -> None:
     assert set(rows) == {"bbh", "gsm8k", "arc_easy", "arc_challenge", "openbookqa", "humaneval", "mbpp"}
     assert {name for name, b in rows.items() if b.executes_code} == {"humaneval", "mbpp"}
     assert all(b.limit for b in rows.values())
+
+
+def test_the_docs_show_every_key_of_models_and_of_the_method_with_its_default() -> None:
+    text = (CHECKOUT / "docs" / "suites.md").read_text()
+    shown = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    spec = FusionSpec()
+    assert [key for key in (*FusionSpec.model_fields, *ModelSpec.model_fields) if key not in text] == []
+    assert {k: v for k, v in shown["fusion"].items() if v != getattr(spec, k)} == {"block_size": 1024}
 
 
 def test_the_papers_hyper_parameters(paper: LoadedSuite) -> None:
