@@ -173,6 +173,7 @@ def align(
     target, source = names
     ours, theirs = _open(context, target), _open(context, source)
     vocabulary = _read_map(context.folder(f"vocabulary:{source}"))
+    vocabulary.check(theirs.vocabulary_size, ours.vocabulary_size)
     aligner = _Aligner(spec, (folders[0](context), folders[1](context)), vocabulary)
     parts = [w.part for w in read_windows(context)]
     coverage, pieces = CoverageCount(), [np.empty(0, np.int64)]
@@ -200,15 +201,11 @@ class _Aligner:
 
     def block(self, ours: "Distributions", theirs: "Distributions") -> "NDArray[np.int32]":
         """Rows of the block's source, -1 for none, numbered within the block."""
-        from fusion.alignment import align_end_byte
+        from fusion.alignment import align_end_byte, align_windows
 
         if self.spec.alignment == "end_byte":
             return align_end_byte(ours.read_to, theirs.read_to)
-        found = [np.empty(0, np.int32)]
-        for window in range(len(ours.closed)):
-            rows = self._window(ours.encoding(window), theirs.encoding(window))
-            found.append(np.where(rows >= 0, rows + theirs.windows[window], -1).astype(np.int32))
-        return np.concatenate(found)
+        return align_windows(ours, theirs, self._window)
 
     def _window(self, ours: "Encoding", theirs: "Encoding") -> "NDArray[np.int32]":
         from fusion.alignment import align_em, align_mined
