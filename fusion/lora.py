@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import nn
 
-from fusion.errors import FusionError
+from fusion.errors import FusionError, did_you_mean
 
 _SET_HERE = {"task_type", "peft_type", "inference_mode", "auto_mapping", "base_model_name_or_path"}
+_ALSO = {"rank": "r", "lora_r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout"}  # elsewhere
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def with_adapters(model: Any, settings: Mapping[str, Any], seed: int) -> Iterato
 
     settings: peft's own LoraConfig names (r, lora_alpha, target_modules, ...). The adapters change nothing
     until they are trained. They are merged into the weights on leaving, or dropped where that is by an error.
-    Raises FusionError on names that peft does not know and on modules that the model does not have.
+    Raises FusionError on names that peft does not know, values that it refuses and absent modules.
     """
     learns = [p.requires_grad for p in model.parameters()]
     parameters = list(model.parameters())
@@ -43,15 +43,22 @@ def _wrapped(model: Any, settings: Mapping[str, Any], seed: int) -> Any:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             wrapped = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **settings))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FusionError(
             f"no LoRA adapters can be made on {model.config.model_type}: {reason}",
-            remedy=f"lora.target_modules takes names of its linear modules: {', '.join(_linear(model))}",
+            remedy=_remedy(reason, model),
         ) from error
     # checkpoints are read over this very model: peft need not look for another by name
     wrapped.peft_config[wrapped.active_adapter].base_model_name_or_path = None
     return wrapped
+
+
+def _remedy(reason: str, model: nn.Module) -> str:
+    """By what peft's message is about: which modules, or another setting's value."""
+    if "modules" in reason or "module " in reason:
+        return f"lora.target_modules takes names of its linear modules: {', '.join(_linear(model))}"
+    return "give lora.r a whole number of at least 1; other values as peft's LoraConfig documents them"
 
 
 def _peft() -> Any:
@@ -70,11 +77,10 @@ def _check_names(settings: Mapping[str, Any], known: set[str]) -> None:
         if name in _SET_HERE:
             raise FusionError(f"lora.{name} is set by the training", remedy=f"leave {name} out")
         if name not in known:
-            close = get_close_matches(str(name), sorted(known), n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
+            meant = f"; did you mean {_ALSO[name]!r}?" if name in _ALSO else did_you_mean(name, sorted(known))
             raise FusionError(
                 f"lora.{name} is not a setting of peft's LoraConfig{meant}",
-                remedy=f"usual ones are r, lora_alpha, lora_dropout, target_modules; all: {sorted(known)}",
+                remedy="usual ones are r, lora_alpha, lora_dropout, target_modules; peft documents the rest",
             )
 
 

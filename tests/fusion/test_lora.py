@@ -139,6 +139,21 @@ def test_unknown_settings_are_named_with_the_nearest(tmp_path: Path) -> None:
         trained(tmp_path, {"r": 4, "lora_alfa": 8})
 
 
+def test_a_name_that_others_use_is_led_to_pefts() -> None:
+    adapters = with_adapters(tiny_model("llama"), {"rank": 4}, 0)
+    with pytest.raises(FusionError, match="did you mean 'r'") as caught, adapters:
+        pass
+    assert len(caught.value.remedy) < 110
+
+
+@pytest.mark.parametrize(("name", "value"), [("r", 0), ("r", "x"), ("bias", "foo"), ("lora_dropout", 2.0)])
+def test_the_remedy_of_a_wrong_value_is_not_about_modules(name: str, value: Any) -> None:
+    adapters = with_adapters(tiny_model("llama"), {"r": 4, name: value}, 0)
+    with pytest.raises(FusionError, match="no LoRA adapters") as caught, adapters:
+        pass
+    assert "lora.r a whole number" in caught.value.remedy and "modules" not in caught.value.remedy
+
+
 def test_settings_that_are_the_trainings_own_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FusionError, match=r"lora\.task_type is set by the training"):
         trained(tmp_path, {"task_type": "SEQ_CLS"})
