@@ -25,18 +25,7 @@ from fusion.lora import with_adapters
 from fusion.objective import IGNORED, Leftover, Loss, WithoutTeacher, check_choices, fusion_loss, fusion_rows
 from fusion.schedule import Anneal, weight_at
 
-__all__ = [
-    "Anneal",
-    "Collator",
-    "FusionTrainer",
-    "Objective",
-    "TeacherRows",
-    "TrainingResult",
-    "WindowDataset",
-    "attach_objective",
-    "train",
-    "training_arguments",
-]
+__all__ = ["Anneal", "Objective", "TeacherRows", "TrainingResult", "attach_objective", "train"]
 
 
 @dataclass(frozen=True)
@@ -213,8 +202,22 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
         self.report(state.global_step, state.max_steps)
 
 
+_REFUSED = {
+    "bf16_full_eval": "the last evaluation would round the weights that are saved; use bf16 instead",
+    "fp16_full_eval": "the last evaluation would round the weights that are saved",
+    "save_only_model": "a killed training would go on without its optimiser's state",
+    "ignore_data_skip": "a killed training would go on with batches that it has seen",
+}
+
+
 def training_arguments(arguments: Mapping[str, Any], folder: Path, seed: int) -> TrainingArguments:
-    """HF TrainingArguments from a suite's own, plus what this project fixes (MLflow is synced afterwards)."""
+    """HF TrainingArguments from a suite's own, plus what this project fixes (MLflow is synced afterwards).
+
+    Raises FusionError on those that would change a trained model or how a killed training goes on.
+    """
+    for name, reason in _REFUSED.items():
+        if arguments.get(name):
+            raise FusionError(f"{name} is not supported: {reason}", remedy=f"leave {name} out")
     defaults: dict[str, Any] = {"save_strategy": "no", "logging_steps": 10, "disable_tqdm": True}
     fixed: dict[str, Any] = {
         "output_dir": str(folder),
@@ -252,10 +255,13 @@ def train(
     """Train `model` in place. `folder` keeps the Trainer's checkpoints; it goes on from the last one there.
 
     Without a teacher this is causal LM training (the control). With `lora` (names of peft's LoraConfig) only
-    adapters are trained, and merged into the model at the end. Raises FusionError on a loss that is not
-    finite.
+    adapters are trained, and merged into the model at the end. `evaluation` windows give eval_loss, nats per
+    token. Raises FusionError on a loss that is not finite and on windows without any token to predict.
     """
     _refuse_several_processes()
+    _refuse_nothing(windows, "training")
+    if len(evaluation):
+        _refuse_nothing(evaluation, "evaluation")
     settings = training_arguments(arguments, folder, seed)
     wrapping = nullcontext(model) if lora is None else with_adapters(model, lora, seed)
     with wrapping as trained:
@@ -297,6 +303,14 @@ def _last_whole_checkpoint(folder: Path) -> str | None:
             return str(steps[step])
         shutil.rmtree(steps[step])
     return None
+
+
+def _refuse_nothing(windows: Windows, purpose: str) -> None:
+    if not any(len(w) > 1 for w in windows):
+        raise FusionError(
+            f"no window for {purpose} has two tokens: of {len(windows)}, none predicts anything",
+            remedy="give more or longer texts",
+        )
 
 
 def _refuse_several_processes() -> None:

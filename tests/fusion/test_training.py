@@ -8,18 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from fusion.batches import Collator, WindowDataset
 from fusion.errors import FusionError
 from fusion.objective import WithoutTeacher
-from fusion.training import (
-    Anneal,
-    Collator,
-    Objective,
-    TeacherRows,
-    TrainingResult,
-    WindowDataset,
-    attach_objective,
-    train,
-)
+from fusion.training import Anneal, Objective, TeacherRows, TrainingResult, attach_objective, train
 from tests.fusion.tiny import tiny_model
 from tests.fusion.toy_training import rows as _rows
 from tests.fusion.toy_training import weights as _weights
@@ -230,6 +222,27 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(tmp_path: Path) -> N
     with pytest.raises(FusionError, match=r"loss became nan at step \d+") as caught:
         _train(tmp_path, None, Objective(), learning_rate=1e30, max_grad_norm=0.0)
     assert "learning_rate" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["bf16_full_eval", "fp16_full_eval", "save_only_model", "ignore_data_skip"])
+def test_settings_that_would_change_or_forget_a_trained_model_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FusionError, match=f"{name} is not supported") as caught:
+        _train(tmp_path, None, Objective(), **{name: True})
+    assert caught.value.remedy == f"leave {name} out"
+
+
+@pytest.mark.parametrize("empty", [[], [np.array([3], np.int32)]])
+@pytest.mark.parametrize("purpose", ["training", "evaluation"])
+def test_windows_without_a_token_to_predict_are_refused(
+    tmp_path: Path, purpose: str, empty: list[np.ndarray[Any, Any]]
+) -> None:
+    short = [*empty, np.zeros(1, np.int32)]
+    learned, held_out = (empty, []) if purpose == "training" else (_windows(), short)
+    with pytest.raises(FusionError, match=f"no window for {purpose} has two tokens"):
+        train(
+            tiny_model("llama"), learned, None, Objective(), arguments=ARGUMENTS, folder=tmp_path, pad_id=0,
+            seed=7, evaluation=held_out,
+        )  # fmt: skip
 
 
 class _KilledError(Exception):
