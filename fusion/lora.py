@@ -10,7 +10,7 @@ from torch import nn
 
 from fusion.errors import FusionError, did_you_mean
 
-_SET_HERE = {"task_type", "peft_type", "inference_mode", "auto_mapping", "base_model_name_or_path"}
+SET_HERE = {"task_type", "peft_type", "inference_mode", "auto_mapping", "base_model_name_or_path"}
 _ALSO = {"rank": "r", "lora_r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout"}  # elsewhere
 
 
@@ -38,7 +38,7 @@ def with_adapters(model: Any, settings: Mapping[str, Any], seed: int) -> Iterato
 
 def _wrapped(model: Any, settings: Mapping[str, Any], seed: int) -> Any:
     peft = _peft()
-    _check_names(settings, {f.name for f in fields(peft.LoraConfig)} - _SET_HERE)
+    _check_names(settings, {f.name for f in fields(peft.LoraConfig)} - SET_HERE)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -74,7 +74,7 @@ def _peft() -> Any:
 
 def _check_names(settings: Mapping[str, Any], known: set[str]) -> None:
     for name in settings:
-        if name in _SET_HERE:
+        if name in SET_HERE:
             raise FusionError(f"lora.{name} is set by the training", remedy=f"leave {name} out")
         if name not in known:
             meant = f"; did you mean {_ALSO[name]!r}?" if name in _ALSO else did_you_mean(name, sorted(known))

@@ -54,9 +54,9 @@ def _is_number(value: Any) -> bool:
 @cache
 def _set_by_training() -> frozenset[str]:
     """What `fusion.lora` sets itself; and the revision of a base model, which nobody looks for by name."""
-    from fusion.lora import _SET_HERE
+    from fusion.lora import SET_HERE
 
-    return frozenset({*_SET_HERE, "revision"})
+    return frozenset({*SET_HERE, "revision"})
 
 
 @cache
