@@ -569,9 +569,9 @@ def test_lora_is_checked_against_peft(folder: Path, lora: dict[str, Any], messag
 
 
 def test_what_the_training_sets_is_what_a_suite_may_not(folder: Path) -> None:
-    from fusion.lora import _SET_HERE
+    from fusion.lora import SET_HERE
 
-    for name in _SET_HERE:
+    for name in SET_HERE:
         assert f"lora.{name}: set by the harness" in only_mistake(folder, lora={name: None})
 
 
