@@ -35,5 +35,5 @@ def test_the_documented_example_runs_without_the_harness(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     share = int(done.stdout.split()[3])
-    assert 0 < share < 100  # each model is the better one of some window
+    assert share > 0  # the source knows its own programs better than the target
     assert (tmp_path / "fused" / "model" / "model.safetensors").is_file()
