@@ -66,7 +66,7 @@ def project(
     _check_map(source_ids, vocabulary_map)
     mapped = np.where(taught[:, None], vocabulary_map.target_ids[source_ids], -1).astype(np.int32)
     if duplicates == "first":
-        mapped = _first_of_equals(mapped)
+        mapped = first_of_equals(mapped)
     if continuation is not None:
         mapped, probabilities = _moved(source_ids, mapped, probabilities, vocabulary_map, continuation)
     return merge_entries(mapped, probabilities)
@@ -100,7 +100,7 @@ def _moved(
     return np.concatenate([mapped, token[:, None]], 1), np.concatenate([kept, amount[:, None]], 1)
 
 
-def _first_of_equals(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+def first_of_equals(ids: NDArray[np.int32]) -> NDArray[np.int32]:
     """Ids [R, K] with -1 in place of any that stands further left already."""
     out = ids.copy()
     for column in range(1, ids.shape[1]):

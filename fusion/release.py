@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.alignment import Rows, edit_path
+from fusion.projection import first_of_equals
 from fusion.spelling import Spellings
 from fusion.vocabulary import VocabularyMap
 
@@ -125,9 +126,7 @@ def _first_kept(
     ids: NDArray[np.int32], logits: NDArray[Any]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Entries [R, K] whose id is not -1 and not that of an earlier one, moved to the front."""
-    earlier = np.tril(np.ones((ids.shape[1], ids.shape[1]), bool), -1)
-    repeated = ((ids[:, :, None] == ids[:, None, :]) & earlier).any(-1)
-    dropped = (ids < 0) | repeated
+    dropped = first_of_equals(ids) < 0
     order = np.argsort(dropped, axis=-1, kind="stable")
     gone = np.take_along_axis(dropped, order, -1)
     front, values = np.take_along_axis(ids, order, -1), np.take_along_axis(logits, order, -1)

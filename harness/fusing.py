@@ -320,10 +320,12 @@ def _fuse_block(
     block = ours.block(*windows)
     models, by_token = [], []
     for teacher in teachers:
-        theirs, rows = teacher.store.block(*windows), teacher.rows_of(ours, *windows)
+        theirs = block if teacher.rows is None else teacher.store.block(*windows)
+        rows = teacher.rows_of(ours, *windows)
         own = spec if teacher.rows is not None else spec.model_copy(update={"next_token": "vocabulary"})
         models.append(_project(block, theirs, rows, teacher.vocabulary, own))
-        by_token.append(token_quality(theirs, rows, spec.quality, unknown=teacher.unknown))
+        if qualities is None:
+            by_token.append(token_quality(theirs, rows, spec.quality, unknown=teacher.unknown))
     if qualities is None:
         quality = np.stack(by_token)
     else:
