@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from harness.scoring.options import ScoringOptions
+from harness.scoring.replay import draws_in_sequence
+from harness.scoring.selection import chosen
 from harness.scoring.tasks import effective_fewshot, executes_code, inspect_tasks
 from harness.suite import BenchmarkSpec
 
@@ -36,20 +37,25 @@ def task_fingerprint(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:
         "seed": options.seed,
         "bits_per_byte": options.bits_per_byte,
         "benchmark": benchmark.model_dump(mode="json", exclude={"name", "metrics", "tasks"}),
-        "tasks": {name: _task_parts(benchmark, task, options) for name, task in tasks.items()},
+        "tasks": {name: _task_parts(name, benchmark, task, options) for name, task in tasks.items()},
     }
     return _digest(parts)
 
 
-def _task_parts(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> dict[str, Any]:
+def _task_parts(name: str, benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> dict[str, Any]:
     fewshot = effective_fewshot(benchmark, task)
+    documents = list(task.eval_docs)
     examples = getattr(getattr(task, "sampler", None), "df", None) or ()
     return {
         "config": described(asdict(task.config)),
         "class": described(type(task)),
         "fewshot": fewshot,
         "execution": options.execution if executes_code(benchmark, task) else "",
-        "documents": documents_hash(islice(task.eval_docs, benchmark.limit)),
+        "documents": documents_hash(
+            documents[i] for i in chosen(name, documents, benchmark.limit, options.seed)
+        ),
+        # Examples drawn one document after the other depend on those that are not scored, too.
+        "drawn_for": documents_hash(documents) if draws_in_sequence(task, fewshot) else "",
         "examples": documents_hash(examples) if fewshot else "",
     }
 
