@@ -9,7 +9,7 @@ configuration of tasks, data, few-shot and seed: nothing of these is in the key 
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -127,17 +127,17 @@ def _write_part(path: Path, responses: Sequence[Response]) -> None:
     write_atomically(path, write)
 
 
-def _read_part(path: Path) -> Iterator[Response]:
+def _read_part(path: Path) -> list[Response]:
     """Nothing from a part that is damaged: its requests are asked again."""
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
     try:
         table = parquet.ParquetFile(path, page_checksum_verification=True).read()
-    except (arrow.ArrowException, OSError):
-        return
-    if table.schema.equals(_schema()):
-        yield from (Response(**row) for row in table.to_pylist())
+        known = table.schema.equals(_schema())
+    except (arrow.ArrowException, OSError, ValueError):  # ValueError: column names that are no UTF-8
+        return []
+    return [Response(**row) for row in table.to_pylist()] if known else []
 
 
 def _schema() -> Any:
