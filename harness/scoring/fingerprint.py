@@ -44,20 +44,24 @@ def task_fingerprint(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:
 
 def _task_parts(name: str, benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> dict[str, Any]:
     fewshot = effective_fewshot(benchmark, task)
-    documents = list(task.eval_docs)
     examples = getattr(getattr(task, "sampler", None), "df", None) or ()
     return {
         "config": described(asdict(task.config)),
         "class": described(type(task)),
         "fewshot": fewshot,
         "execution": options.execution if executes_code(benchmark, task) else "",
-        "documents": documents_hash(
-            documents[i] for i in chosen(name, documents, benchmark.limit, options.seed)
-        ),
-        # Examples drawn one document after the other depend on those that are not scored, too.
-        "drawn_for": documents_hash(documents) if draws_in_sequence(task, fewshot) else "",
+        "documents": documents_hash(_deciding(name, benchmark, task, options)),
         "examples": documents_hash(examples) if fewshot else "",
     }
+
+
+def _deciding(name: str, benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> list[Any]:
+    """The documents that decide what is asked: those that are scored, and where their few-shot examples are
+    drawn one document after the other, all."""
+    documents = list(task.eval_docs)
+    if draws_in_sequence(task, effective_fewshot(benchmark, task)):
+        return documents
+    return [documents[i] for i in chosen(name, documents, benchmark.limit, options.seed)]
 
 
 def documents_hash(documents: Iterable[Any]) -> str:
