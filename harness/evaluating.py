@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from harness.scoring import ScoringOptions
 
 CODE = (
-    *(f"harness.scoring.{m}" for m in ("execution", "gold", "mirror", "model", "samples", "score", "tasks")),
+    *(f"harness.scoring.{m}" for m in ("execution", "gold", "journal", "journaled", "mirror", "model")),
+    *(f"harness.scoring.{m}" for m in ("replay", "samples", "score", "selection", "tasks", "whole_answer")),
     *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "executor")),
 )
 
@@ -70,11 +72,32 @@ def score(
     benchmark: BenchmarkSpec,
     options: "ScoringOptions",
 ) -> None:
-    """One model on one benchmark: its items."""
+    """One model on one benchmark: its items. An attempt that was killed goes on from the answers it had."""
     from harness.items import write_items
-    from harness.scoring import load_lm, score_benchmark
+    from harness.scoring import load_lm, score_with_journal
 
     context.report(benchmark.name, 0, 1)
-    items = score_benchmark(benchmark, load_lm(model(context), options, bos=bos), options)
-    write_items(draft.folder / "items.parquet", items)
-    draft.facts |= {"items": len(items), "execution": options.execution if benchmark.executes_code else ""}
+    scored = score_with_journal(
+        benchmark,
+        load_lm(model(context), options, bos=bos),
+        options,
+        journal=_journal(draft, context),
+        report=partial(context.report, benchmark.name),
+    )
+    write_items(draft.folder / "items.parquet", scored.items)
+    draft.facts |= {
+        "items": len(scored.items),
+        "answers_reused": scored.answers_reused,
+        "answers_computed": scored.answers_computed,
+        "execution": options.execution if benchmark.executes_code else "",
+    }
+
+
+def _journal(draft: Draft, context: Context) -> Path:
+    """Where the answers of this stage are kept until it is finished.
+
+    The scratch folder is this key's, and the key holds what the model was made from; a model that is fetched
+    or trained again under its key may have other weights all the same, so these name the folder within.
+    """
+    (model,) = context.inputs.values()
+    return draft.scratch / str(model.facts["fingerprint"])

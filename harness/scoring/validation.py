@@ -9,7 +9,14 @@ from harness.scoring.catalogue import datasets_of, resolve
 from harness.scoring.mirror import redirected
 from harness.scoring.options import ScoringOptions
 from harness.scoring.samples import misnamed_metrics
-from harness.scoring.tasks import environment, filter_names, inspect_tasks
+from harness.scoring.tasks import (
+    chosen_filter,
+    environment,
+    filter_mistakes,
+    filter_names,
+    inspect_tasks,
+    score_name,
+)
 from harness.suite import BenchmarkSpec
 
 
@@ -54,11 +61,8 @@ def _missing_datasets(benchmark: BenchmarkSpec, options: ScoringOptions) -> list
 
 
 def _task_mistakes(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> Iterator[str]:
-    filters = filter_names(task)
-    if benchmark.filter is not None and benchmark.filter not in filters:
-        close = nearest(benchmark.filter, filters)
-        yield f"unknown filter {benchmark.filter!r}{close}; it has {', '.join(filters)}"
-    known = metric_names(task, options)
+    yield from filter_mistakes(benchmark, task)
+    known = score_names(benchmark, task, options)
     for metric in benchmark.metrics:
         if metric not in known:
             yield f"unknown metric {metric!r}{nearest(metric, known)}; it gives {', '.join(known) or 'none'}"
@@ -79,6 +83,13 @@ def _first_gold(task: Any, template: str) -> str:
         return str(apply_template(template, task.eval_docs[0]))
     except TemplateError:
         return ""
+
+
+def score_names(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> list[str]:
+    """Every metric under every filter, by the names that items have; the chosen filter's first."""
+    metrics, chosen = metric_names(task, options), chosen_filter(benchmark, task)
+    others = [name for name in filter_names(task) if name != chosen]
+    return [score_name(metric, name, chosen) for name in (chosen, *others) for metric in metrics]
 
 
 def metric_names(task: Any, options: ScoringOptions) -> list[str]:
