@@ -187,6 +187,35 @@ def plan(
 @main.command()
 @_suite
 @_mirror
+@_limit
+@_set
+@_offline
+@_json
+@_fails_clearly
+def tasks(
+    suite: str,
+    mirror: Path | None,
+    limit: int | None,
+    overrides: Sequence[str],
+    offline: bool,
+    as_json: bool,
+) -> None:
+    """Show what the benchmarks of SUITE measure, and how small a difference their items can show.
+
+    Exits with 2 where a benchmark cannot be scored as things are: its data are missing, for example.
+    """
+    from harness.console import show_tasks
+    from harness.task_table import task_table
+
+    table = task_table(_loaded(suite, overrides, limit), _settings(mirror, offline, False))
+    click.echo(table.as_json()) if as_json else show_tasks(table)
+    if table.problems:
+        sys.exit(2)
+
+
+@main.command()
+@_suite
+@_mirror
 @_set
 @_results
 @_fails_clearly

@@ -68,7 +68,7 @@ def exact_power(delta: float, n: int, d: float, alpha: float) -> float:
     import numpy as np
     from scipy.stats import binom
 
-    m = np.arange(*_likely(n, d))
+    m = np.arange(*_likely(n, d), dtype=np.float64)
     fewer = critical_counts(m, alpha)
     found = binom.sf(m - fewer - 1, m, (d + delta) / (2 * d))
     return float(np.sum(binom.pmf(m, n, d) * np.where(fewer < 0, 0.0, found)))

@@ -71,13 +71,13 @@ def _unreadable(ref: DatasetRef, options: ScoringOptions, error: Exception) -> I
     reason = str(error).splitlines()[0] if str(error) else repr(error)
     if is_local(ref.path):
         return InputError(f"dataset {ref}: {reason}", remedy="check the data files that the task names")
-    mirror = f"the mirror {options.mirror}" if options.mirror else "a mirror (none was given)"
+    mirror = f"the mirror {options.mirror}" if options.mirror else "a mirror (--mirror; none was given)"
     hub = "the hub's local cache (offline)" if options.offline else "the hub"
     layout = "/".join(part for part in (ref.path, ref.name, "<split>.jsonl") if part)
     return InputError(
-        f"dataset {ref} is neither in {mirror} nor in {hub}: {reason}",
-        remedy=f"put it at <mirror>/{layout} and give --mirror (or FUSEGAUGE_MIRROR), "
-        "or fetch it with `prepare` while there is a network",
+        f"dataset {ref} is neither in {mirror} as {layout} nor in {hub}: {reason}",
+        remedy="fetch what is missing with `prepare` where there is a network (with --mirror FOLDER into a "
+        "mirror), or copy it into a mirror as named here and give --mirror (or FUSEGAUGE_MIRROR)",
     )
 
 

@@ -45,7 +45,7 @@ def test_power_of_seven_items_by_hand() -> None:
 
 def test_the_critical_counts_are_those_of_the_test_that_is_used() -> None:
     for m in range(60):
-        (k,) = critical_counts(np.array([m]), 0.05).astype(int)
+        (k,) = critical_counts(np.array([float(m)]), 0.05).astype(int)
         assert k < 0 or mcnemar_exact(int(k), m - int(k)) < 0.05
         assert 2 * (k + 1) > m or mcnemar_exact(int(k) + 1, m - int(k) - 1) >= 0.05
 
