@@ -215,12 +215,20 @@ def tasks(
 
 @main.command()
 @_suite
-@_mirror
+@click.option(
+    "--mirror",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FUSEGAUGE_MIRROR",
+    help="Folder to write the data into that it does not hold yet [default: the hub's own cache].",
+)
 @_set
 @_results
 @_fails_clearly
 def prepare(suite: str, mirror: Path | None, overrides: Sequence[str], results: Path) -> None:
-    """Fetch all that SUITE needs, so that `run-suite --offline` works without a network."""
+    """Fetch all that SUITE needs, so that `run-suite --offline` works without a network.
+
+    Data of benchmarks and corpus go into the mirror if one is named, else into the hub's cache.
+    """
     from harness.console import ConsoleObserver
     from harness.experiment import Results
     from harness.planning import prepare_suite

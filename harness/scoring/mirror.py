@@ -39,8 +39,7 @@ def redirected(options: ScoringOptions) -> Iterator[None]:
     with ExitStack() as stack:
         load = partial_load(datasets.load_dataset, options)
         stack.enter_context(replaced(datasets, "load_dataset", load))
-        if options.offline:
-            stack.enter_context(_offline())
+        stack.enter_context(network(options))
         yield
 
 
@@ -49,7 +48,9 @@ def partial_load(original: LoadDataset, options: ScoringOptions) -> LoadDataset:
 
     def load(path: str, name: str | None = None, *args: Any, split: str | None = None, **others: Any) -> Any:
         ref = DatasetRef(path, name)
-        if folder := mirror_folder(options.mirror, ref):
+        part = args or others.get("data_dir") or others.get("data_files")
+        # A mirror knows configurations, and would give all of one where a part is asked for.
+        if not part and (folder := mirror_folder(options.mirror, ref)):
             splits = _read_splits(folder, _state(folder))
             return splits if split is None else _one_split(splits, split, ref, folder)
         try:
@@ -82,11 +83,17 @@ def _unreadable(ref: DatasetRef, options: ScoringOptions, error: Exception) -> I
 
 
 @contextmanager
-def _offline() -> Iterator[None]:
-    """The environment variables are read at import, so the values read from them are replaced."""
+def network(options: ScoringOptions) -> Iterator[None]:
+    """Within the block the hub's libraries stay offline if told to.
+
+    Their environment variables are read at import, so the values read from them are replaced.
+    """
     import datasets.config
     import huggingface_hub.constants
 
+    if not options.offline:
+        yield
+        return
     with (
         replaced(datasets.config, "HF_HUB_OFFLINE", True),
         replaced(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
@@ -111,10 +118,22 @@ def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 @lru_cache(maxsize=64)
 def _read_splits(folder: Path, state: tuple[tuple[str, int, int], ...]) -> Any:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
-    rows = {split: _read_rows(folder / f"{split}.jsonl") for split, *_ in state}
-    return DatasetDict({split: Dataset.from_dict(columns) for split, columns in rows.items()})
+    return DatasetDict({split: _read_split(folder / f"{split}.jsonl") for split, *_ in state})
+
+
+def _read_split(path: Path) -> Any:
+    from datasets import Dataset
+    from pyarrow import ArrowException
+
+    try:
+        return Dataset.from_dict(_read_rows(path))
+    except (ArrowException, TypeError) as error:
+        raise InputError(
+            f"{path}: a column holds values of several types: {error}",
+            remedy="copy the file into the mirror again; the hub's own rows have one type a column",
+        ) from error
 
 
 def _read_rows(path: Path) -> Rows:
