@@ -190,6 +190,13 @@ def plan(
 @_limit
 @_set
 @_offline
+@click.option(
+    "--discordant",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of the items on which two models are taken to differ.",
+)
 @_json
 @_fails_clearly
 def tasks(
@@ -198,6 +205,7 @@ def tasks(
     limit: int | None,
     overrides: Sequence[str],
     offline: bool,
+    discordant: float,
     as_json: bool,
 ) -> None:
     """Show what the benchmarks of SUITE measure, and how small a difference their items can show.
@@ -207,7 +215,7 @@ def tasks(
     from harness.console import show_tasks
     from harness.task_table import task_table
 
-    table = task_table(_loaded(suite, overrides, limit), _settings(mirror, offline, False))
+    table = task_table(_loaded(suite, overrides, limit), _settings(mirror, offline, False), discordant)
     click.echo(table.as_json()) if as_json else show_tasks(table)
     if table.problems:
         sys.exit(2)

@@ -93,11 +93,12 @@ def _move_into_place(aside: Path, folder: Path) -> None:
 
 
 def fill_mirror(mirror: Path, missing: Iterable[tuple[str, str | None]]) -> tuple[list[str], list[str]]:
-    """Write what is missing into the mirror, each dataset whole or not at all.
+    """Write what is missing into the mirror (made, if there is none), each dataset whole or not at all.
 
     Returns what was written and what could not be, as sentences: one that fails does not stop the others.
     Raises StoreError where there is no space left.
     """
+    make_folder(mirror)
     written, problems = [], []
     for path, name in missing:
         folder, called = mirror / path / (name or ""), f"{path} ({name})" if name else path

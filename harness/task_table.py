@@ -1,17 +1,20 @@
 """`tasks`: what each benchmark of a suite measures, on how many items, and how small a difference shows."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.evaluating import scoring_options
 from harness.power import DISCORDANT, POWER, equivalent_items, smallest_difference
 from harness.settings import Settings
-from harness.suite import BenchmarkSpec, ComparisonSpec, LoadedSuite
+from harness.suite import BenchmarkSpec, LoadedSuite
 
 if TYPE_CHECKING:
     from harness.scoring import ScoringOptions, TaskDescription
+
+Points = Callable[[int], float | None]  # items -> the smallest difference that they show
 
 # Per-document values 0 or 1, so that the comparison's test is McNemar's; of others (f1, chrf) the smallest
 # difference depends on how they spread, which only a run shows.
@@ -96,26 +99,30 @@ class TaskTable:
         return json.dumps({**asdict(self), "benchmarks": rows}, indent=1)
 
 
-def task_table(loaded: LoadedSuite, settings: Settings) -> TaskTable:
-    """Read every benchmark's tasks and data; what is missing or wrong becomes its row's problems."""
-    options, comparison = scoring_options(loaded, settings), loaded.suite.comparison
+def task_table(loaded: LoadedSuite, settings: Settings, discordant: float = DISCORDANT) -> TaskTable:
+    """Read every benchmark's tasks and data; what is missing or wrong becomes its row's problems.
+
+    `discordant`: the share of items on which two models are taken to differ (see harness.power).
+    """
+    options, alpha = scoring_options(loaded, settings), 1 - loaded.suite.comparison.confidence
+    points = partial(_points, alpha=alpha, discordant=discordant)
     rows = tuple(
-        _row(capability, benchmark, options, comparison)
+        _row(capability, benchmark, options, points)
         for capability, benchmarks in loaded.suite.benchmarks.items()
         for benchmark in benchmarks
     )
     return TaskTable(
         suite=loaded.suite.name,
-        confidence=comparison.confidence,
+        confidence=loaded.suite.comparison.confidence,
         power=POWER,
-        discordant=DISCORDANT,
+        discordant=discordant,
         benchmarks=rows,
-        capabilities=tuple(_capabilities(rows, comparison)),
+        capabilities=tuple(_capabilities(rows, points)),
     )
 
 
 def _row(
-    capability: str, benchmark: BenchmarkSpec, options: "ScoringOptions", comparison: ComparisonSpec
+    capability: str, benchmark: BenchmarkSpec, options: "ScoringOptions", points: Points
 ) -> BenchmarkRow:
     from harness.scoring import describe_tasks, missing_datasets, validate_benchmarks
 
@@ -124,21 +131,21 @@ def _row(
         missing = tuple(map(str, missing_datasets(benchmark, options)))
         return BenchmarkRow(capability, benchmark.name, metric, (), None, tuple(problems), missing)
     tasks = describe_tasks(benchmark, options)
-    shown = _points(sum(t.items for t in tasks), comparison) if metric in RIGHT_OR_WRONG else None
+    shown = points(sum(t.items for t in tasks)) if metric in RIGHT_OR_WRONG else None
     return BenchmarkRow(capability, benchmark.name, metric, tasks, shown)
 
 
-def _capabilities(rows: Sequence[BenchmarkRow], comparison: ComparisonSpec) -> Iterator[CapabilityRow]:
+def _capabilities(rows: Sequence[BenchmarkRow], points: Points) -> Iterator[CapabilityRow]:
     """Those whose average speaks of several benchmarks, all of them readable and right or wrong."""
     for capability in dict.fromkeys(row.capability for row in rows):
         own = [row for row in rows if row.capability == capability]
         if len(own) > 1 and all(row.right_or_wrong and not row.problems for row in own):
             sizes = [row.items for row in own]
             equivalent = equivalent_items(sizes)
-            yield CapabilityRow(capability, len(own), sum(sizes), equivalent, _points(equivalent, comparison))
+            yield CapabilityRow(capability, len(own), sum(sizes), equivalent, points(equivalent))
 
 
-def _points(items: int, comparison: ComparisonSpec) -> float | None:
+def _points(items: int, *, alpha: float, discordant: float) -> float | None:
     """The smallest difference in percentage points."""
-    found = smallest_difference(items, alpha=1 - comparison.confidence)
+    found = smallest_difference(items, alpha=alpha, discordant=discordant)
     return None if found is None else 100 * found

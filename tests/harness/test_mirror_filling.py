@@ -53,6 +53,12 @@ def test_what_is_written_is_read_back_equal(
     assert found["train"].features == dataset(ROWS)["train"].features
 
 
+def test_a_mirror_that_lacks_nothing_is_made_all_the_same(tmp_path: Path) -> None:
+    """The next command is given the same --mirror, and refuses a folder that is not there."""
+    assert fill_mirror(tmp_path / "hub", []) == ([], [])
+    assert (tmp_path / "hub").is_dir()
+
+
 def failing_after(rows: int) -> Iterator[Mapping[str, Any]]:
     for i in range(rows):
         yield {"x": i}

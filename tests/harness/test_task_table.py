@@ -8,7 +8,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 import cli
-from harness.power import smallest_difference
+from harness.power import DISCORDANT, smallest_difference
 from harness.settings import Settings
 from harness.suite import load_suite
 from harness.task_table import BenchmarkRow, TaskTable, task_table
@@ -128,7 +128,13 @@ def test_the_command_takes_limit_and_set_and_prints_json(suite: Path, mirror: Pa
         ("arc", 3, 10),
         ("humaneval", 3, 5),
     ]
-    assert (shown["confidence"], shown["power"], shown["discordant"]) == (0.95, 0.8, 0.2)
+    assert (shown["confidence"], shown["power"], shown["discordant"]) == (0.95, 0.8, DISCORDANT)
+
+
+def test_models_that_differ_more_hide_more(suite: Path, mirror: Path, rows: dict[str, BenchmarkRow]) -> None:
+    settings = Settings(mirror=mirror, offline=True)
+    found = {r.benchmark: r for r in task_table(load_suite(suite), settings, discordant=0.8).benchmarks}
+    assert (found["arc"].smallest_points or 0) > (rows["arc"].smallest_points or 100)
 
 
 def test_a_wrong_name_is_a_row_with_the_nearest(suite: Path, mirror: Path) -> None:
