@@ -7,7 +7,7 @@ from typing import Any
 from harness.errors import InputError, nearest
 from harness.scoring.catalogue import datasets_of, resolve
 from harness.scoring.mirror import redirected
-from harness.scoring.options import ScoringOptions
+from harness.scoring.options import DatasetRef, ScoringOptions
 from harness.scoring.samples import misnamed_metrics
 from harness.scoring.tasks import (
     chosen_filter,
@@ -39,25 +39,25 @@ def _mistakes(benchmark: BenchmarkSpec, options: ScoringOptions) -> Iterator[str
     try:
         tasks = inspect_tasks(benchmark, options)
     except InputError as error:
-        yield from _missing_datasets(benchmark, options) or [str(error)]
+        yield from map(str, missing_datasets(benchmark, options).values() or [error])
         return
     for name, task in tasks.items():
         for mistake in _task_mistakes(benchmark, task, options):
             yield f"task {name}: {mistake}"
 
 
-def _missing_datasets(benchmark: BenchmarkSpec, options: ScoringOptions) -> list[str]:
-    """All of them: building tasks stops at the first."""
+def missing_datasets(benchmark: BenchmarkSpec, options: ScoringOptions) -> dict[DatasetRef, InputError]:
+    """All that cannot be read, and why: building tasks stops at the first. Downloads as `redirected` does."""
     import datasets
 
-    mistakes = []
+    missing = {}
     with redirected(options):
         for ref in datasets_of(benchmark, options):
             try:
                 datasets.load_dataset(ref.path, ref.name)
             except InputError as error:
-                mistakes.append(str(error))
-    return mistakes
+                missing[ref] = error
+    return missing
 
 
 def _task_mistakes(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> Iterator[str]:
