@@ -1,5 +1,6 @@
 """The scoring stages: every model answers every benchmark, one stage each, so that a killed run resumes."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -14,9 +15,17 @@ from harness.suite import BenchmarkSpec, LoadedSuite, bundled_folder
 if TYPE_CHECKING:
     from harness.scoring import ScoringOptions
 
+SCORING = (
+    "backends execution gold journal journaled mirror model replay samples score selection tasks whole_answer"
+)
+SHARED_PREFIX = (
+    "attention generation guesses lm loglikelihood memory packed_linear packing prefixes reader reuse rows "
+    "strategies"
+)
 CODE = (
-    *(f"harness.scoring.{m}" for m in ("execution", "gold", "journal", "journaled", "mirror", "model")),
-    *(f"harness.scoring.{m}" for m in ("replay", "samples", "score", "selection", "tasks", "whole_answer")),
+    *(f"harness.scoring.{module}" for module in SCORING.split()),
+    *(f"harness.scoring.shared_prefix.{module}" for module in SHARED_PREFIX.split()),
+    "fusion.decoder",
     *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "executor")),
 )
 
@@ -35,6 +44,8 @@ def scoring_options(loaded: LoadedSuite, settings: Settings) -> "ScoringOptions"
         device=spec.device,
         dtype=spec.dtype,
         batch_size=spec.batch_size,
+        backend=spec.backend,
+        backend_args=json.dumps(spec.backend_args, sort_keys=True),
         seed=spec.seed,
         execution="subprocess" if settings.unsafe_no_sandbox or is_micro(loaded) else "refused",
         task_folders=(bundled_folder() / "tasks", loaded.folder / "tasks"),
@@ -77,9 +88,10 @@ def score(
     from harness.scoring import load_lm, score_with_journal
 
     context.report(benchmark.name, 0, 1)
+    loaded = load_lm(model(context), options, bos=bos)
     scored = score_with_journal(
         benchmark,
-        load_lm(model(context), options, bos=bos),
+        loaded,
         options,
         journal=_journal(draft, context),
         report=partial(context.report, benchmark.name),
@@ -89,6 +101,9 @@ def score(
         "items": len(scored.items),
         "answers_reused": scored.answers_reused,
         "answers_computed": scored.answers_computed,
+        "backend": options.backend,
+        "strategy": loaded.strategy,
+        "fallback": loaded.fallback,
         "execution": options.execution if benchmark.executes_code else "",
     }
 

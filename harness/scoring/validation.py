@@ -5,6 +5,7 @@ from numbers import Real
 from typing import Any
 
 from harness.errors import InputError, nearest
+from harness.scoring.backends import backend_mistakes
 from harness.scoring.catalogue import datasets_of, resolve
 from harness.scoring.mirror import redirected
 from harness.scoring.options import DatasetRef, ScoringOptions
@@ -25,7 +26,7 @@ def validate_benchmarks(benchmarks: Sequence[BenchmarkSpec], options: ScoringOpt
     filters, datasets that are missing, gold templates that give nothing, few-shot that a task ignores,
     code that would be run without the suite saying so. Downloads what is missing unless `options.offline`.
     """
-    return [
+    return backend_mistakes(options) + [
         f"benchmark {benchmark.name}: {mistake}"
         for benchmark in benchmarks
         for mistake in _mistakes(benchmark, options)

@@ -85,7 +85,7 @@ def _attention(
 
 @dataclass
 class TreeLayout:
-    """Tokens of a pack behind a trunk. `sees` [N, N]; `positions` [N] of the pack, the trunk's are 0 to T-1."""
+    """Tokens of a pack behind a trunk: `sees` [N, N], `positions` [N]; the trunk's positions are 0 to T-1."""
 
     sees: Tensor
     positions: Tensor

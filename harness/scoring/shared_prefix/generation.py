@@ -77,7 +77,9 @@ def generate(reader: TreeReader, prompts: Sequence[Prompt], capacity: Capacity, 
 class _Run:
     """The rows of one group of prompts, which share the first `depth` tokens."""
 
-    def __init__(self, reader: TreeReader, trunk: DynamicCache, depth: int, capacity: Capacity, done: Done) -> None:
+    def __init__(
+        self, reader: TreeReader, trunk: DynamicCache, depth: int, capacity: Capacity, done: Done
+    ) -> None:
         self.reader, self.trunk, self.depth, self.capacity, self.done = reader, trunk, depth, capacity, done
         self.keys, self.values = trunk_layers(trunk)
         self.cache = RowCache(0)
@@ -116,7 +118,7 @@ class _Run:
         self._dismiss([*[False] * (len(self.rows) - len(new)), *ended])
 
     def _read_prompts(self, prompts: Sequence[Tokens]) -> tuple[Tensor, list[NDArray[np.int64]]]:
-        """Hidden states [B, width] of the prompts' last tokens, and where their tokens lie behind the trunk."""
+        """Hidden states [B, width] of the last tokens, and where a prompt's tokens lie behind the trunk."""
         start = self.depth
         if len(prompts) == 1:  # one that is longer than a pack is read bit by bit
             start = len(prompts[0]) - 1

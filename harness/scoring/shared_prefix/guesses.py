@@ -16,7 +16,9 @@ class Guesser:
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self._text: list[int] = []
-        self._after: dict[tuple[int, ...], int] = {}  # a run of tokens -> the place behind its last occurrence
+        self._after: dict[
+            tuple[int, ...], int
+        ] = {}  # a run of tokens -> the place behind its last occurrence
         self._trust = 4
         self.extend(prompt)
 

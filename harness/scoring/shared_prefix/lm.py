@@ -15,6 +15,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from harness.scoring.patching import replaced
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.loglikelihood import Request, Score, score
 from harness.scoring.shared_prefix.memory import Capacity, capacity, with_less
@@ -24,10 +25,12 @@ from harness.scoring.shared_prefix.strategies import Chosen, Strategy, choose, p
 NAME = "fusegauge"
 _LOG = logging.getLogger("lm_eval.fusegauge")
 # Of a generation config: what greedy generation up to a length does not look at, or is looked at here.
-_WITHOUT_EFFECT = frozenset(
-    "_from_model_config bos_token_id cache_implementation do_sample eos_token_id max_length output_attentions "
-    "output_hidden_states pad_token_id temperature top_k top_p transformers_version use_cache".split()
-)
+_WITHOUT_EFFECT = {
+    *("bos_token_id", "eos_token_id", "pad_token_id", "max_length"),
+    *("do_sample", "temperature", "top_k", "top_p"),
+    *("use_cache", "cache_implementation", "output_attentions", "output_hidden_states"),
+    *("_from_model_config", "transformers_version"),
+}
 
 Encoded = tuple[tuple[str, str] | None, list[int], list[int]]  # (request, context, continuation)
 
@@ -41,10 +44,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
 
     Attributes:
         chosen: the strategy that proved itself for this model, and why not a faster one.
-        manages_memory: batch sizes are found here; `batch_size` counts only for the plain backend.
     """
-
-    manages_memory = True
 
     def __init__(self, *args: Any, strategy: Strategy | Literal["auto"] = "auto", **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -61,17 +61,18 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
             return Chosen("plain", None, "mixed precision")
         return choose(self.model, strategy)
 
+    @property
+    def manages_memory(self) -> bool:
+        """Whether batch sizes are found here; `batch_size` counts for the plain backend alone."""
+        return self.chosen.reader is not None
+
     # --- log-likelihoods
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Score]:
         """As the parent's, but a context is tokenised once for all of its document's answers."""
-        encode = self.tok_encode
-        self.tok_encode = lru_cache(maxsize=4)(encode)
-        try:
+        with replaced(self, "tok_encode", lru_cache(maxsize=4)(self.tok_encode)):
             answers: list[Score] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-            return answers
-        finally:
-            del self.tok_encode
+        return answers
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Encoded], disable_tqdm: bool = False, override_bs: int | None = None

@@ -72,7 +72,7 @@ def _token_bytes(config: Any, dtype: torch.dtype) -> int:
     return int(2 * config.num_hidden_layers * groups * width * dtype.itemsize)
 
 
-def with_less(work: Callable[[Capacity], None], start: Capacity, least: Capacity | None = None) -> Capacity:
+def with_less(work: Callable[[Capacity], None], start: Capacity) -> Capacity:
     """Do `work`, again with half the capacity where memory runs out; returns what sufficed.
 
     `work` must go on where it was: it is called again after it stopped in the middle.

@@ -9,6 +9,7 @@ prefixes lie side by side, so the tree is the list of sequences and, between nei
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ class PrefixTree:
     @classmethod
     def of(cls, sequences: Sequence[Tokens], free: Sequence[int]) -> "PrefixTree":
         order = sorted_order(sequences)
-        overlap = [shared(sequences[a], sequences[b]) for a, b in zip(order, order[1:], strict=False)]
+        overlap = [shared(sequences[a], sequences[b]) for a, b in pairwise(order)]
         return cls(
             tuple(order),
             np.array([len(sequences[i]) for i in order], np.int64),
@@ -112,7 +113,7 @@ class PrefixTree:
         """The parts into which a range of two or more falls where its sequences share least."""
         inner = self.overlap[low + 1 : high]
         cuts = [low, *(low + 1 + np.flatnonzero(inner == inner.min())).tolist(), high]
-        return list(zip(cuts, cuts[1:], strict=False))
+        return list(pairwise(cuts))
 
 
 def distinct_tokens(sequences: Sequence[Tokens]) -> int:
@@ -167,9 +168,7 @@ def _divide(
     return whole, deeper
 
 
-def _packs(
-    tree: PrefixTree, ranges: Sequence[Range], depth: int, pack_tokens: int
-) -> Iterator[list[Range]]:
+def _packs(tree: PrefixTree, ranges: Sequence[Range], depth: int, pack_tokens: int) -> Iterator[list[Range]]:
     """Neighbouring parts together, as many as fit; a document's answers are never torn apart."""
     pack: list[Range] = []
     size = 0

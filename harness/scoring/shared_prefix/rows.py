@@ -1,6 +1,6 @@
 """Keys and values of rows that are being generated: places that rows take, fill and leave.
 
-    B    places in use      C    tokens that a place can hold      K, D    as in attention
+B    places in use      C    tokens that a place can hold      K, D    as in attention
 """
 
 from collections.abc import Sequence

@@ -27,9 +27,10 @@ from harness.scoring.shared_prefix.reuse import ReuseReader
 
 Strategy = Literal["tree", "reuse", "plain"]
 
-TREE = frozenset(
-    "gemma2 gemma3_text gpt2 gpt_neox llama mistral olmo2 opt phi phi3 qwen2 qwen3 smollm3 starcoder2".split()
-)
+TREE = {
+    *("gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt"),
+    *("phi", "phi3", "qwen2", "qwen3", "smollm3", "starcoder2"),
+}
 REUSE = TREE | {"bloom", "mpt"}
 READERS: dict[Strategy, Callable[[Decoder], Any]] = {"tree": TreeReader, "reuse": ReuseReader}
 
@@ -40,7 +41,8 @@ CONTEXT, ANSWER, GENERATED = 40, 4, 3  # tokens of the requests that prove a mod
 
 @dataclass(frozen=True)
 class Chosen:
-    """The strategy, its reader (None: plain), and why it is not the one that was asked for."""
+    """The strategy, its reader (None: plain), and what spoke against a faster one that this architecture
+    is listed for; an architecture on no list has that as its reason to be read plainly."""
 
     strategy: Strategy
     reader: Reader | None
@@ -48,20 +50,22 @@ class Chosen:
 
 
 def choose(model: Any, asked: Strategy | Literal["auto"]) -> Chosen:
-    """The fastest strategy, up to the one asked for, that gives this model's own numbers."""
-    candidates: list[Strategy] = ["tree", "reuse"] if asked == "auto" else [asked]
-    reason = _unsupported(model)
-    for strategy in [] if reason else candidates:
-        if strategy == "plain":
-            break
-        allowed = TREE if strategy == "tree" else REUSE
-        if model.config.model_type not in allowed:
-            reason = reason or f"{model.config.model_type} is not on the list of proven architectures"
-            continue
-        reader, reason = _proven(model, strategy)
+    """The fastest strategy, or the one asked for, if it gives this model's own numbers; else plain."""
+    problems = [problem] if (problem := _unsupported(model)) else []
+    for strategy in [] if problems or asked == "plain" else _listed(model.config.model_type, asked):
+        reader, problem = _proven(model, strategy)
         if reader is not None:
-            return Chosen(strategy, reader, "" if strategy == candidates[0] else reason)
-    return Chosen("plain", None, reason)
+            return Chosen(strategy, reader, "; ".join(problems))
+        problems.append(problem)
+    if not problems and asked != "plain":
+        problems.append(f"{model.config.model_type} is not on the list of proven architectures")
+    return Chosen("plain", None, "; ".join(problems))
+
+
+def _listed(architecture: str, asked: Strategy | Literal["auto"]) -> list[Strategy]:
+    """What an architecture is listed for, fastest first."""
+    lists: list[tuple[Strategy, set[str]]] = [("tree", TREE), ("reuse", REUSE)]
+    return [name for name, members in lists if asked in ("auto", name) and architecture in members]
 
 
 def _unsupported(model: Any) -> str:
