@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ sources: [{name: other, model: ./model}]
 corpus: {kind: generated, generator: micro, documents: 4}
 benchmarks:
   reasoning: [{name: arc, tasks: arc_easy, num_fewshot: 2, limit: 6, metrics: acc}]
-scoring: {batch_size: 1, device: cpu}
+scoring: {backend: hf, batch_size: 1, device: cpu} # whose calls are counted, one a request
 """
 
 
@@ -52,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def options(world: Path) -> ScoringOptions:
-    return ScoringOptions(mirror=world / "hub", offline=True, device="cpu", batch_size=1)
+    return ScoringOptions(mirror=world / "hub", offline=True, device="cpu", batch_size=1, backend="hf")
 
 
 class Calls:
@@ -111,6 +112,46 @@ def test_a_second_attempt_makes_exactly_the_calls_that_are_left(
     assert (scored.items, scored.answers_computed) == (unbroken, 0)
 
 
+@pytest.mark.parametrize("benchmark", [ARC, GSM8K])
+def test_our_own_class_goes_on_at_the_next_unfinished_pass(
+    benchmark: BenchmarkSpec,
+    world: Path,
+    options: ScoringOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Small passes; the third one breaks off. What the finished ones answered is not asked again."""
+    from harness.scoring.shared_prefix import lm as room
+
+    model = load_lm(world / "model", replace(options, backend="fusegauge"))
+    unbroken = score_with_journal(benchmark, model, options)
+    left = iter(range(3))
+
+    def breaks_off(index: int, answer: Any, tell: Any) -> None:
+        if next(left, None) is None:
+            raise KilledError
+        tell(index, answer)
+
+    for name in ("score", "generate"):
+        work = getattr(room, name)
+
+        def broken(*arguments: Any, work: Any = work, **settings: Any) -> Any:
+            *others, tell = arguments if "done" not in settings else (*arguments, settings.pop("done"))
+            done = partial(breaks_off, tell=tell)
+            return work(*others, **({**settings, "done": done}))
+
+        monkeypatch.setattr(room, name, broken)
+    with pytest.raises(KilledError):
+        score_with_journal(benchmark, model, options, journal=tmp_path)
+    monkeypatch.undo()
+    scored = score_with_journal(benchmark, model, options, journal=tmp_path)
+    assert scored.answers_reused == 3
+    assert scored.answers_computed == unbroken.answers_computed - 3
+    assert [(i.item, i.scores, i.prediction) for i in scored.items] == [
+        (i.item, i.scores, i.prediction) for i in unbroken.items
+    ]
+
+
 KILLED = """
 import os, signal, sys
 from functools import partial
@@ -121,7 +162,7 @@ from tests.harness.test_resume import ARC, ScoringOptions, load_lm
 
 world, journal = Path(sys.argv[1]), Path(sys.argv[2])
 score.Journal = partial(Journal, answers=4, seconds=1e9)
-options = ScoringOptions(mirror=world / "hub", offline=True, device="cpu", batch_size=1)
+options = ScoringOptions(mirror=world / "hub", offline=True, device="cpu", batch_size=1, backend="hf")
 
 def report(done, total):
     if done == 10:
