@@ -40,26 +40,33 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
     """HFLM's arguments, and:
 
     Args:
-        strategy: "auto", or at most "tree", "reuse" or "plain" (see `strategies`).
+        strategy: "auto", or one of "tree", "reuse" and "plain" (see `strategies`).
+        pack_weights: lay weights out for oneDNN where the model runs on a CPU in float32 (`packed_linear`).
 
     Attributes:
         chosen: the strategy that proved itself for this model, and why not a faster one.
     """
 
-    def __init__(self, *args: Any, strategy: Strategy | Literal["auto"] = "auto", **settings: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        strategy: Strategy | Literal["auto"] = "auto",
+        pack_weights: bool = True,
+        **settings: Any,
+    ) -> None:
         super().__init__(*args, **settings)
-        self.chosen = self._choose(strategy)
+        self.chosen = self._choose(strategy, pack_weights)
         self._capacity: Capacity | None = None
         self._window = sliding_window(self.model.config.get_text_config())  # None: nothing left to prove
         if self.chosen.reason:
             _LOG.warning("fusegauge reads by the %s strategy: %s", self.chosen.strategy, self.chosen.reason)
 
-    def _choose(self, strategy: Strategy | Literal["auto"]) -> Chosen:
+    def _choose(self, strategy: Strategy | Literal["auto"], pack_weights: bool) -> Chosen:
         if self.backend != "causal":
             return Chosen("plain", None, "not a causal language model")
         if self.mixed_precision_dtype is not None:
             return Chosen("plain", None, "mixed precision")
-        return choose(self.model, strategy)
+        return choose(self.model, strategy, pack_weights=pack_weights)
 
     @property
     def manages_memory(self) -> bool:

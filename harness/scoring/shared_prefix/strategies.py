@@ -49,11 +49,14 @@ class Chosen:
     reason: str = ""
 
 
-def choose(model: Any, asked: Strategy | Literal["auto"]) -> Chosen:
-    """The fastest strategy, or the one asked for, if it gives this model's own numbers; else plain."""
+def choose(model: Any, asked: Strategy | Literal["auto"], *, pack_weights: bool = True) -> Chosen:
+    """The fastest strategy, or the one asked for, if it gives this model's own numbers; else plain.
+
+    With `pack_weights` the model's linear layers are replaced (`packed_linear`) where it runs on a CPU.
+    """
     problems = [problem] if (problem := _unsupported(model)) else []
     for strategy in [] if problems or asked == "plain" else _listed(model.config.model_type, asked):
-        reader, problem = _proven(model, strategy)
+        reader, problem = _proven(model, strategy, pack_weights)
         if reader is not None:
             return Chosen(strategy, reader, "; ".join(problems))
         problems.append(problem)
@@ -77,7 +80,7 @@ def _unsupported(model: Any) -> str:
     return ""
 
 
-def _proven(model: Any, strategy: Strategy) -> tuple[Reader | None, str]:
+def _proven(model: Any, strategy: Strategy, pack_weights: bool) -> tuple[Reader | None, str]:
     """A reader that agrees with the plain forward, or why there is none."""
     cases = proof_cases(model.config.vocab_size, CONTEXT)
     expected = plain_log_probabilities(model, cases)
@@ -85,7 +88,7 @@ def _proven(model: Any, strategy: Strategy) -> tuple[Reader | None, str]:
         decoder = split_model(model)
     except FusionError as error:
         return None, error.message
-    originals = pack_linears(model) if packable(model) else {}
+    originals = pack_linears(model) if pack_weights and packable(model) else {}
     reader = READERS[strategy](decoder)
     problem = disagreement(reader, cases, expected)
     if problem:

@@ -102,9 +102,12 @@ def test_requests_of_other_settings_go_by_the_parent(
     expected = [plain.generate_until([one], disable_tqdm=True)[0] for one in asked]
     seen: list[Any] = []
     original = HFLM.generate_until
-    monkeypatch.setattr(
-        HFLM, "generate_until", lambda self, r, **k: (seen.extend(r), original(self, r, **k))[1]
-    )
+
+    def watched(lm: Any, some: list[Any], **settings: Any) -> Any:
+        seen.extend(some)
+        return original(lm, some, **settings)
+
+    monkeypatch.setattr(HFLM, "generate_until", watched)
     assert ours.generate_until(asked, disable_tqdm=True) == expected
     assert [request.args for request in seen] == [beams]
 
@@ -146,7 +149,7 @@ def test_answers_are_told_as_they_come(ours: SharedPrefixLM) -> None:
         texts = ours.generate_until(requests("generate_until", [("red", settings)]), disable_tqdm=True)
     finally:
         ours.set_cache_hook(before)
-    expected = [("loglikelihood", pair, score) for pair, score in zip(pairs, scores, strict=True)]
+    expected: list[Any] = [("loglikelihood", pair, score) for pair, score in zip(pairs, scores, strict=True)]
     expected.append(("generate_until", ("red", settings), texts[0]))
     assert sorted(map(repr, hook.heard)) == sorted(map(repr, expected))
 
