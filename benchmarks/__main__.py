@@ -1,4 +1,4 @@
-"""`python -m benchmarks fusion|scoring [--json] [--quick] [--only PART]... [--model DIR]... [--mirror HUB]`"""
+"""`python -m benchmarks ROOM [--json] [--quick] [--only PART]... [--model FOLDER]... [--mirror HUB]`"""
 
 import importlib
 import json

@@ -73,7 +73,12 @@ def test_guesses_change_no_answer_and_save_passes_only_where_right(
     monkeypatch.setattr("harness.scoring.shared_prefix.generation.Guesser", Oracle)
     begun: list[int] = []
     begin = RowCache.begin
-    monkeypatch.setattr(RowCache, "begin", lambda self, n: (begun.append(n), begin(self, n))[1])
+
+    def watched(cache: RowCache, count: int) -> None:
+        begun.append(count)
+        begin(cache, count)
+
+    monkeypatch.setattr(RowCache, "begin", watched)
     assert generated(reader, [Prompt(p, 15, lambda _: False) for p in prompts]) == expected
     assert len(begun) == passes
 
