@@ -8,10 +8,12 @@ from typing import Any
 import torch
 
 FLOAT = 4  # bytes of a float32
-CPU_PACK, GPU_PACK = 512, 8192  # tokens; more does not fill a device better, and masks grow with the square
+CPU_PACK, GPU_PACK = 512, 2048  # tokens; more fills no device better, and masks grow with the square
 CPU_STEP, GPU_STEP = 16, 256  # tokens of one pass of generation: about where a pass starts to take longer
 CPU_ROWS, GPU_ROWS = 16, 256
-LOGITS_SHARE, ROWS_SHARE = 0.1, 0.5  # of free memory: logits held at a time, keys and values of rows
+CPU_LOGITS = 1 << 26  # bytes: beyond the caches, larger tiles are only larger
+PACK_SHARE, LOGITS_SHARE, ROWS_SHARE = 0.2, 0.1, 0.5  # of free memory
+ACTIVATIONS = 16  # copies of a layer's two widths that are alive at once in a pass, generously
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,21 @@ class Capacity:
 
 def capacity(config: Any, device: torch.device, dtype: torch.dtype) -> Capacity:
     """For a model of this configuration, by the memory that is free now."""
-    free = free_bytes(device)
-    on_cpu = device.type == "cpu"
-    width = config.vocab_size * FLOAT * 3  # logits, their copy in float32, and the log-softmax's own
-    each = _token_bytes(config, dtype)
-    pack = min(CPU_PACK if on_cpu else GPU_PACK, int(free * LOGITS_SHARE / (20 * each)))
+    free, on_cpu = free_bytes(device), device.type == "cpu"
+    kept = _kept_bytes(config, dtype)
+    logits = CPU_LOGITS if on_cpu else int(free * LOGITS_SHARE / 3)  # they, their exponentials, a copy
     return Capacity(
-        pack_tokens=max(1, pack),
+        pack_tokens=_at_most(CPU_PACK if on_cpu else GPU_PACK, free * PACK_SHARE, _read_bytes(config, dtype)),
         step_tokens=CPU_STEP if on_cpu else GPU_STEP,
-        logits_at_once=max(1, min(256 if on_cpu else GPU_PACK, int(free * LOGITS_SHARE / width))),
+        logits_at_once=_at_most(CPU_PACK if on_cpu else GPU_PACK, logits, config.vocab_size * FLOAT),
         most_rows=CPU_ROWS if on_cpu else GPU_ROWS,
-        row_tokens=max(1, int(free * ROWS_SHARE / each)),
+        row_tokens=max(1, int(free * ROWS_SHARE / kept)),
     )
+
+
+def _at_most(limit: int, memory: float, each: int) -> int:
+    """How many of `each` bytes fit into `memory`, within the limit; at least one."""
+    return max(1, min(limit, int(memory / each)))
 
 
 def free_bytes(device: torch.device) -> int:
@@ -64,12 +69,18 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _token_bytes(config: Any, dtype: torch.dtype) -> int:
+def _kept_bytes(config: Any, dtype: torch.dtype) -> int:
     """Keys and values of one token in all layers."""
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     groups = getattr(config, "num_key_value_heads", None) or heads
     return int(2 * config.num_hidden_layers * groups * width * dtype.itemsize)
+
+
+def _read_bytes(config: Any, dtype: torch.dtype) -> int:
+    """What one token takes while it is read."""
+    inner: int = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    return _kept_bytes(config, dtype) + int(ACTIVATIONS * (config.hidden_size + inner) * dtype.itemsize)
 
 
 def with_less(work: Callable[[Capacity], None], start: Capacity) -> Capacity:

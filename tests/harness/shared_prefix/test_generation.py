@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from harness.scoring.shared_prefix import guesses
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.guesses import MOST, Guesser
-from harness.scoring.shared_prefix.memory import Capacity, with_less
+from harness.scoring.shared_prefix.memory import Capacity
 from harness.scoring.shared_prefix.rows import RowCache
 from harness.scoring.shared_prefix.strategies import choose
 from tests.harness.shared_prefix.models import VOCABULARY, model_of, plain_greedy
@@ -106,48 +105,3 @@ def test_longer_runs_are_trusted_before_shorter_ones() -> None:
     """After 7 8 came 1; after 6 7 8 came 2: the longer run decides, wherever it stands."""
     assert Guesser([6, 7, 8, 2, 5, 7, 8, 1, 6, 7, 8]).guess(1) == [2]
     assert min(guesses.LENGTHS) == 2
-
-
-def test_memory_that_runs_out_halves_what_is_read_at_once(reader: Any) -> None:
-    """A body that takes at most nine tokens a pass: everything is answered all the same, the same."""
-    prompts = some_prompts(5)
-    expected = [plain_greedy(reader.model, p, 6) for p in prompts]
-    found: dict[int, list[int]] = {}
-    body = reader.model.base_model
-    forward = body.forward
-
-    def small(input_ids: torch.Tensor, **others: Any) -> Any:
-        if input_ids.shape[1] > 9:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return forward(input_ids=input_ids, **others)
-
-    def work(now: Capacity) -> None:
-        left = [i for i in range(len(prompts)) if i not in found]
-        asked = [Prompt(prompts[i], 6, lambda _: False) for i in left]
-        generate(reader, asked, now, lambda i, text: found.__setitem__(left[i], text))
-
-    body.forward = small
-    try:
-        sufficed = with_less(work, Capacity(64, 16, 4, 8, 1 << 20))
-    finally:
-        del body.forward
-    assert [found[i] for i in range(len(prompts))] == expected
-    assert sufficed.pack_tokens == 8
-
-
-def test_other_errors_and_hopeless_memory_come_through() -> None:
-    def wrong(_: Capacity) -> None:
-        raise RuntimeError("shapes do not fit")
-
-    def never(_: Capacity) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    with pytest.raises(RuntimeError, match="shapes"):
-        with_less(wrong, FEW)
-    with pytest.raises(torch.OutOfMemoryError):
-        with_less(never, FEW)
-
-
-def test_rows_follow_memory() -> None:
-    capacity = Capacity(pack_tokens=1, step_tokens=1, logits_at_once=1, most_rows=8, row_tokens=1000)
-    assert [capacity.rows(n) for n in (1, 125, 126, 500, 1001)] == [8, 8, 7, 2, 1]
