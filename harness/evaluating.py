@@ -89,6 +89,7 @@ def score(
 
     context.report(benchmark.name, 0, 1)
     loaded = load_lm(model(context), options, bos=bos)
+    before = loaded.tokens_read
     scored = score_with_journal(
         benchmark,
         loaded,
@@ -104,6 +105,7 @@ def score(
         "backend": options.backend,
         "strategy": loaded.strategy,
         "fallback": loaded.fallback,
+        "tokens_read": None if before is None else (loaded.tokens_read or 0) - before,
         "execution": options.execution if benchmark.executes_code else "",
     }
 

@@ -26,6 +26,12 @@ class LoadedLM:
         return "" if chosen is None else str(chosen.strategy)
 
     @property
+    def tokens_read(self) -> int | None:
+        """Tokens that our own class has computed since it was loaded; None where nobody counts."""
+        reader = getattr(getattr(self.lm, "chosen", None), "reader", None)
+        return None if reader is None else int(reader.tokens_read)
+
+    @property
     def fallback(self) -> str:
         """Why our own class does not read it the fastest way; empty where it does."""
         chosen = getattr(self.lm, "chosen", None)

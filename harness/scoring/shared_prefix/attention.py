@@ -192,7 +192,7 @@ def capped(scores: Tensor, softcap: float | None) -> Tensor:
 
 
 def _products(query: Tensor, key: Tensor) -> Tensor:
-    """Query times key in float32: low precision would round before the softmax."""
+    """Query times key, in float32 from here to the softmax."""
     return (query @ key.transpose(-1, -2)).float()
 
 

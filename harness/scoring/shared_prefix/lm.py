@@ -86,6 +86,9 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
     ) -> list[Score]:
         for _, context, continuation in requests:
             assert context and continuation and len(continuation) <= self.max_length
+        cut = sum(len(context) + len(answer) > self.max_length + 1 for _, context, answer in requests)
+        if cut:
+            _LOG.warning("%d requests are longer than %d tokens: cut from the left", cut, self.max_length)
         inputs = [Request.of(context, answer, self.max_length) for _, context, answer in requests]
         reader = self._reader_for(max((len(r.tokens) for r in inputs), default=0))
         if reader is None:

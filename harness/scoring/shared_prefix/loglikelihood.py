@@ -25,7 +25,8 @@ class Request:
 
     @classmethod
     def of(cls, context: Sequence[int], continuation: Sequence[int], max_length: int) -> "Request":
-        """Cut from the left to the model's window, as lm-eval does."""
+        """Cut from the left to the model's window, as lm-eval does. A continuation that does not fit has no
+        place there."""
         whole = np.asarray([*context, *continuation][-(max_length + 1) :], np.int64)
         return cls(whole[:-1], np.asarray(continuation, np.int64))
 
@@ -88,6 +89,6 @@ def _gathered(
         logits = reader.decoder.logits(hidden[start : start + logits_at_once]).float()
         mine = np.flatnonzero((which >= start) & (which < start + logits_at_once))
         row, token = reader.tensor(which[mine] - start), reader.tensor(wanted[mine])
-        logs[mine] = (logits[row, token] - torch.logsumexp(logits, dim=-1)[row]).double().cpu().numpy()
+        logs[mine] = (logits[row, token] - torch.logsumexp(logits, dim=-1)[row]).cpu().numpy()
         best[mine] = (logits.argmax(dim=-1)[row] == token).cpu().numpy()
     return logs, best

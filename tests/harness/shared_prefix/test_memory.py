@@ -78,9 +78,9 @@ def test_capacity_of_a_large_model_on_a_gpu_and_a_small_machine(monkeypatch: pyt
 
 
 def test_tiles_of_logits_stay_small_on_a_cpu() -> None:
-    """64 MiB hold 64 rows of a vocabulary of 262,144."""
+    """32 MiB hold 32 rows of a vocabulary of 262,144."""
     config = LlamaConfig(vocab_size=262_144)
-    assert capacity(config, torch.device("cpu"), torch.float32).logits_at_once == 64
+    assert capacity(config, torch.device("cpu"), torch.float32).logits_at_once == 32
 
 
 def test_configurations_with_other_names_are_understood() -> None:
