@@ -45,7 +45,7 @@ def build_lm(folder: Path, options: ScoringOptions, device: str, bos: bool | Non
     try:
         chosen = get_model(options.backend)
         return chosen(**(_taken(chosen, _ours(folder, options, device, bos)) | given))
-    except (ImportError, TypeError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"backend {options.backend} cannot be used: {reason}",

@@ -7,7 +7,7 @@ are its arguments. Only `_loglikelihood_tokens` and `generate_until` go other wa
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from lm_eval.api.registry import register_model
@@ -20,9 +20,16 @@ from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.loglikelihood import Request, Score, score
 from harness.scoring.shared_prefix.memory import Capacity, capacity, with_less
 from harness.scoring.shared_prefix.reader import TreeReader
-from harness.scoring.shared_prefix.strategies import Chosen, Strategy, choose, prove_window, sliding_window
+from harness.scoring.shared_prefix.strategies import (
+    Asked,
+    Chosen,
+    choose,
+    prove_window,
+    sliding_window,
+)
 
 NAME = "fusegauge"
+STRATEGIES = get_args(Asked)
 _LOG = logging.getLogger("lm_eval.fusegauge")
 # Of a generation config: what greedy generation up to a length does not look at, or is looked at here.
 _WITHOUT_EFFECT = {
@@ -50,10 +57,12 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
     def __init__(
         self,
         *args: Any,
-        strategy: Strategy | Literal["auto"] = "auto",
+        strategy: Asked = "auto",
         pack_weights: bool = True,
         **settings: Any,
     ) -> None:
+        if strategy not in STRATEGIES:
+            raise ValueError(f"strategy is {strategy!r}, but must be one of {', '.join(STRATEGIES)}")
         super().__init__(*args, **settings)
         self.chosen = self._choose(strategy, pack_weights)
         self._capacity: Capacity | None = None
@@ -61,7 +70,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         if self.chosen.reason:
             _LOG.warning("fusegauge reads by the %s strategy: %s", self.chosen.strategy, self.chosen.reason)
 
-    def _choose(self, strategy: Strategy | Literal["auto"], pack_weights: bool) -> Chosen:
+    def _choose(self, strategy: Asked, pack_weights: bool) -> Chosen:
         if self.backend != "causal":
             return Chosen("plain", None, "not a causal language model")
         if self.mixed_precision_dtype is not None:

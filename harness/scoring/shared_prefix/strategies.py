@@ -26,6 +26,7 @@ from harness.scoring.shared_prefix.reader import ModelOnDevice, Reader, TreeRead
 from harness.scoring.shared_prefix.reuse import ReuseReader
 
 Strategy = Literal["tree", "reuse", "plain"]
+Asked = Literal["auto", "tree", "reuse", "plain"]
 
 TREE = {
     *("gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt"),
@@ -49,7 +50,7 @@ class Chosen:
     reason: str = ""
 
 
-def choose(model: Any, asked: Strategy | Literal["auto"], *, pack_weights: bool = True) -> Chosen:
+def choose(model: Any, asked: Asked, *, pack_weights: bool = True) -> Chosen:
     """The fastest strategy, or the one asked for, if it gives this model's own numbers; else plain.
 
     With `pack_weights` the model's linear layers are replaced (`packed_linear`) where it runs on a CPU.
@@ -65,7 +66,7 @@ def choose(model: Any, asked: Strategy | Literal["auto"], *, pack_weights: bool 
     return Chosen("plain", None, "; ".join(problems))
 
 
-def _listed(architecture: str, asked: Strategy | Literal["auto"]) -> list[Strategy]:
+def _listed(architecture: str, asked: Asked) -> list[Strategy]:
     """What an architecture is listed for, fastest first."""
     lists: list[tuple[Strategy, set[str]]] = [("tree", TREE), ("reuse", REUSE)]
     return [name for name, members in lists if asked in ("auto", name) and architecture in members]
