@@ -120,7 +120,7 @@ class _Run:
     def _read_prompts(self, prompts: Sequence[Tokens]) -> tuple[Tensor, list[NDArray[np.int64]]]:
         """Hidden states [B, width] of the last tokens, and where a prompt's tokens lie behind the trunk."""
         start = self.depth
-        if len(prompts) == 1:  # one that is longer than a pack is read bit by bit
+        if len(prompts[0]) - start > self.capacity.pack_tokens:  # then it is alone, and read bit by bit
             start = len(prompts[0]) - 1
             self.reader.grow(self.trunk, prompts[0][self.depth : start], self.capacity.pack_tokens)
         packed = pack(prompts, start)

@@ -129,10 +129,9 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """Greedy requests by rows that stop each for itself; others (sampling, beams) by the parent."""
-        greedy = [i for i, request in enumerate(requests) if self._is_greedy(request.args[1])]
-        prompts = {i: self._prompt(*requests[i].args) for i in greedy}
+        prompts = self._greedy_prompts(requests)
         reader = self._reader_for(max((len(p.tokens) + p.most for p in prompts.values()), default=0))
-        if not isinstance(reader, TreeReader):
+        if reader is None:
             prompts = {}
         others = [i for i in range(len(requests)) if i not in prompts]
         texts = self._generate(reader, requests, prompts, disable_tqdm) if prompts else {}
@@ -159,6 +158,13 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
 
             self._within_memory(work)
         return texts
+
+    def _greedy_prompts(self, requests: Sequence[Any]) -> dict[int, Prompt]:
+        """The requests that rows can answer, by place."""
+        if not isinstance(self.chosen.reader, TreeReader):
+            return {}
+        asked = {i: r.args for i, r in enumerate(requests) if r.args[0] and self._is_greedy(r.args[1])}
+        return {i: self._prompt(*arguments) for i, arguments in asked.items()}
 
     def _is_greedy(self, settings: dict[str, Any]) -> bool:
         """Whether the likeliest token is all that is asked for, and the prompt leaves room for the answer."""
