@@ -1,13 +1,16 @@
 # make demo   a fresh clone to a verdict: installs, runs suites/micro.yaml, says where to look
 # make test   the whole test suite, as .ci/run calls it
 # make check  format, lint, types
+# make regression  the micro suite against results/baselines/micro.json; make baseline makes that file anew
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check install clean
+MICRO := build/micro
+
+.PHONY: demo test check regression baseline install clean $(MICRO)
 
 demo: $(STAMP)
 	$(BIN)/python cli.py run-suite suites/micro.yaml
@@ -19,6 +22,16 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(MICRO): $(STAMP)
+	rm -rf $(MICRO)/runs
+	$(BIN)/python cli.py run-suite micro --offline --set tracking.enabled=false --results $(MICRO)
+
+regression: $(MICRO)
+	$(BIN)/python cli.py check $(MICRO)/runs/micro-* --baseline results/baselines/micro.json
+
+baseline: $(MICRO)
+	$(BIN)/python cli.py baseline save $(MICRO)/runs/micro-* --to results/baselines/micro.json
 
 install: $(STAMP)
 

@@ -281,6 +281,25 @@ def sync(run: str, results: Path) -> None:
 
 
 @main.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port [5000 or, where that is taken, a free one]."
+)
+@_results
+@_fails_clearly
+def ui(port: int | None, results: Path) -> None:
+    """Serve MLflow's page for the results folder, until Ctrl-C; opens no browser."""
+    from harness.console import show_page
+    from harness.tracking.ui import serve
+
+    try:
+        with serve(results.resolve(), port) as page:
+            show_page(page)
+            page.wait()
+    except KeyboardInterrupt:
+        click.echo("\nMLflow has ended", err=True)
+
+
+@main.command()
 @_run
 @click.option(
     "--baseline",
