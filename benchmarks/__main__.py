@@ -17,6 +17,7 @@ from benchmarks.measure import Row
 ROOMS = {
     "fusion": ("vocabulary", "alignment", "chain", "extraction", "objective"),
     "scoring": ("scoring",),
+    "tracking": ("tracking",),
 }
 WIDTH = 180  # of a table that is not printed to a terminal
 READING = {

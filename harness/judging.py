@@ -4,7 +4,7 @@ A benchmark's headline metric, or a capability's macro mean of them, has regress
 - fell: fused surely scores worse than the baseline's fused by more than the tolerance;
 - lost its lead: its lead over its own control has surely shrunk by more than the tolerance, and it was surely
   better than the control in the baseline and is not any more;
-- harm: that lead has surely shrunk so, and fused is surely worse than its own control, as it was not before.
+- harm: that lead has surely shrunk so, and fused is surely fell below its own control, as it was not before.
 A lead shrinks where (fused - control) now minus then is negative: a lead that merely crosses the line of
 significance, because it was close to it, is no regression.
 Worse is lower, except for the metrics where lower is better (harness.comparison).
@@ -31,7 +31,7 @@ from harness.tolerance import Tolerances, of_benchmark, of_capability
 
 RESAMPLES = 10_000
 
-Cause = Literal["fell", "lost its lead over the control", "worse than its own control"]
+Cause = Literal["fell", "lost its lead over the control", "fell below its own control"]
 Quantity = Callable[[Paired], Floats | None]
 
 
@@ -121,7 +121,7 @@ def _causes(
         if then.above(0, alpha) and not now.above(0, alpha):
             causes.append("lost its lead over the control")
         if now.below(0, alpha) and not then.below(0, alpha):
-            causes.append("worse than its own control")
+            causes.append("fell below its own control")
     return tuple(causes)
 
 

@@ -67,7 +67,7 @@ def test_a_lead_lost_to_a_better_control_has_regressed(tmp_path: Path, baseline:
 def test_new_harm_against_the_control_has_regressed(tmp_path: Path, baseline: Path) -> None:
     record = sample_run(tmp_path, accuracies=accuracies("small_functions", control=0.95))
     verdict = check(record, tmp_path, baseline)
-    assert causes(verdict) == {"small_functions": ("worse than its own control",)}
+    assert causes(verdict) == {"small_functions": ("fell below its own control",)}
 
 
 def test_harm_that_the_baseline_had_too_is_not_new(tmp_path: Path) -> None:
