@@ -53,7 +53,7 @@ class BenchmarkEntry(Record):
     metrics: tuple[str, ...]
     fingerprint: str  # of tasks' configuration, data, few-shot and seed
     items: int
-    executed: str = ""  # how model-written code was run: "", "subprocess", "refused"
+    executed: str = ""  # how model-written code was run: "", "sandbox", "reduced", "subprocess", "refused"
 
 
 class Cell(Record):
