@@ -187,11 +187,56 @@ def plan(
 @main.command()
 @_suite
 @_mirror
+@_limit
+@_set
+@_offline
+@click.option(
+    "--discordant",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of the items on which two models are taken to differ.",
+)
+@_json
+@_fails_clearly
+def tasks(
+    suite: str,
+    mirror: Path | None,
+    limit: int | None,
+    overrides: Sequence[str],
+    offline: bool,
+    discordant: float,
+    as_json: bool,
+) -> None:
+    """Show what the benchmarks of SUITE measure, and how small a difference their items can show.
+
+    Exits with 2 where a benchmark cannot be scored as things are: its data are missing, for example.
+    """
+    from harness.console import show_tasks
+    from harness.task_table import task_table
+
+    table = task_table(_loaded(suite, overrides, limit), _settings(mirror, offline, False), discordant)
+    click.echo(table.as_json()) if as_json else show_tasks(table)
+    if table.problems:
+        sys.exit(2)
+
+
+@main.command()
+@_suite
+@click.option(
+    "--mirror",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FUSEGAUGE_MIRROR",
+    help="Folder to write the data into that it does not hold yet [default: the hub's own cache].",
+)
 @_set
 @_results
 @_fails_clearly
 def prepare(suite: str, mirror: Path | None, overrides: Sequence[str], results: Path) -> None:
-    """Fetch all that SUITE needs, so that `run-suite --offline` works without a network."""
+    """Fetch all that SUITE needs, so that `run-suite --offline` works without a network.
+
+    Data of benchmarks and corpus go into the mirror if one is named, else into the hub's cache.
+    """
     from harness.console import ConsoleObserver
     from harness.experiment import Results
     from harness.planning import prepare_suite

@@ -57,21 +57,26 @@ def acquire_model(spec: ModelSpec, suite_folder: Path, destination: Path, *, off
     return destination
 
 
-def prepare_datasets(suite: Suite, options: "ScoringOptions") -> None:
-    """Have every benchmark's data and a hub corpus here: in the mirror, else fetched into the hub's cache.
+def prepare_datasets(suite: Suite, options: "ScoringOptions") -> list[str]:
+    """Have every benchmark's data and a hub corpus here: in the mirror if one is named, else the hub's cache.
 
-    Raises InputError that names all that is missing at once.
+    What the mirror lacks is written into it. Returns what was, as sentences. Raises InputError that names all
+    that is missing still.
     """
-    found = (_dataset_problem(path, name, options) for path, name in dict.fromkeys(_wanted(suite, options)))
-    problems = [problem for problem in found if problem]
+    mirror, wanted = options.mirror, list(dict.fromkeys(_wanted(suite, options)))
+    written: list[str] = []
+    if mirror:
+        written, problems = _fill(mirror, wanted, options)
+    else:
+        problems = [p for path, name in wanted if (p := _dataset_problem(path, name, options))]
     if problems:
-        mirror = options.mirror
         place = f"add them to the mirror {mirror}" if mirror else "give a mirror with --mirror"
         raise InputError(
-            "data sets that cannot be read:\n" + "\n".join(f"  - {p}" for p in problems),
+            "\n".join([*written, "data sets that cannot be read:", *(f"  - {p}" for p in problems)]),
             remedy=f"run `prepare` where the hub can be reached, or {place} "
             "(<owner>/<dataset>/<config>/<split>.jsonl)",
         )
+    return written
 
 
 def _weights(spec: ModelSpec, folder: Path, destination: Path, scratch: Path, offline: bool) -> None:
@@ -145,6 +150,17 @@ def _wanted(suite: Suite, options: "ScoringOptions") -> Iterable[tuple[str, str 
         yield from ((reference.path, reference.name) for reference in datasets_of(benchmark, options))
     if suite.corpus.kind == "hub" and suite.corpus.dataset:
         yield suite.corpus.dataset, suite.corpus.config
+
+
+def _fill(
+    mirror: Path, wanted: Iterable[tuple[str, str | None]], options: "ScoringOptions"
+) -> tuple[list[str], list[str]]:
+    from harness.mirror_filling import fill_mirror
+    from harness.scoring import DatasetRef
+    from harness.scoring.mirror import mirror_folder, network
+
+    with network(options):
+        return fill_mirror(mirror, [w for w in wanted if mirror_folder(mirror, DatasetRef(*w)) is None])
 
 
 def _dataset_problem(path: str, name: str | None, options: "ScoringOptions") -> str:

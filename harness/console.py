@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.doctor import Finding
     from harness.experiment import Finished
     from harness.planning import Plan
+    from harness.task_table import TaskTable
     from harness.tracking import TrackingLinks
 
 LOG_COLUMNS = 120  # of tables in a file or a CI log, which do not wrap as a screen does
@@ -120,6 +121,13 @@ def show_plan(plan: "Plan") -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(plan.assumptions)
+
+
+def show_tasks(table: "TaskTable") -> None:
+    """What the benchmarks of a suite measure and can show."""
+    from harness.terminal_tasks import render_tasks
+
+    Console(highlight=False).print(render_tasks(table))
 
 
 def show_findings(findings: "Sequence[Finding]") -> None:

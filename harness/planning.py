@@ -126,10 +126,10 @@ def _corpus_bytes(loaded: LoadedSuite, settings: Settings, pipeline: Pipeline, s
 def prepare_suite(
     loaded: LoadedSuite, settings: Settings, results: Results, observer: Observer
 ) -> Iterator[str]:
-    """Fetch models, corpus and benchmark data into the store and the hub's cache; says what is there."""
+    """Fetch models and corpus into the store, benchmark data into the mirror or the hub's cache; says so."""
     from harness.acquire import prepare_datasets
 
-    prepare_datasets(loaded.suite, scoring_options(loaded, settings))
+    yield from prepare_datasets(loaded.suite, scoring_options(loaded, settings))
     yield "benchmark data: all there"
     pipeline = checked_pipeline(loaded, settings)
     names = [s.name for s in pipeline.stages if s.name.startswith("model:") or s.name == "corpus"]

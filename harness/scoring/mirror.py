@@ -39,8 +39,7 @@ def redirected(options: ScoringOptions) -> Iterator[None]:
     with ExitStack() as stack:
         load = partial_load(datasets.load_dataset, options)
         stack.enter_context(replaced(datasets, "load_dataset", load))
-        if options.offline:
-            stack.enter_context(_offline())
+        stack.enter_context(network(options))
         yield
 
 
@@ -49,7 +48,9 @@ def partial_load(original: LoadDataset, options: ScoringOptions) -> LoadDataset:
 
     def load(path: str, name: str | None = None, *args: Any, split: str | None = None, **others: Any) -> Any:
         ref = DatasetRef(path, name)
-        if folder := mirror_folder(options.mirror, ref):
+        part = args or others.get("data_dir") or others.get("data_files")
+        # A mirror knows configurations, and would give all of one where a part is asked for.
+        if not part and (folder := mirror_folder(options.mirror, ref)):
             splits = _read_splits(folder, _state(folder))
             return splits if split is None else _one_split(splits, split, ref, folder)
         try:
@@ -71,22 +72,28 @@ def _unreadable(ref: DatasetRef, options: ScoringOptions, error: Exception) -> I
     reason = str(error).splitlines()[0] if str(error) else repr(error)
     if is_local(ref.path):
         return InputError(f"dataset {ref}: {reason}", remedy="check the data files that the task names")
-    mirror = f"the mirror {options.mirror}" if options.mirror else "a mirror (none was given)"
+    mirror = f"the mirror {options.mirror}" if options.mirror else "a mirror (--mirror; none was given)"
     hub = "the hub's local cache (offline)" if options.offline else "the hub"
     layout = "/".join(part for part in (ref.path, ref.name, "<split>.jsonl") if part)
     return InputError(
-        f"dataset {ref} is neither in {mirror} nor in {hub}: {reason}",
-        remedy=f"put it at <mirror>/{layout} and give --mirror (or FUSEGAUGE_MIRROR), "
-        "or fetch it with `prepare` while there is a network",
+        f"dataset {ref} is neither in {mirror} as {layout} nor in {hub}: {reason}",
+        remedy="fetch what is missing with `prepare` where there is a network (with --mirror FOLDER into a "
+        "mirror), or copy it into a mirror as named here and give --mirror (or FUSEGAUGE_MIRROR)",
     )
 
 
 @contextmanager
-def _offline() -> Iterator[None]:
-    """The environment variables are read at import, so the values read from them are replaced."""
+def network(options: ScoringOptions) -> Iterator[None]:
+    """Within the block the hub's libraries stay offline if told to.
+
+    Their environment variables are read at import, so the values read from them are replaced.
+    """
     import datasets.config
     import huggingface_hub.constants
 
+    if not options.offline:
+        yield
+        return
     with (
         replaced(datasets.config, "HF_HUB_OFFLINE", True),
         replaced(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
@@ -111,10 +118,22 @@ def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 @lru_cache(maxsize=64)
 def _read_splits(folder: Path, state: tuple[tuple[str, int, int], ...]) -> Any:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
-    rows = {split: _read_rows(folder / f"{split}.jsonl") for split, *_ in state}
-    return DatasetDict({split: Dataset.from_dict(columns) for split, columns in rows.items()})
+    return DatasetDict({split: _read_split(folder / f"{split}.jsonl") for split, *_ in state})
+
+
+def _read_split(path: Path) -> Any:
+    from datasets import Dataset
+    from pyarrow import ArrowException
+
+    try:
+        return Dataset.from_dict(_read_rows(path))
+    except (ArrowException, TypeError) as error:
+        raise InputError(
+            f"{path}: a column holds values of several types: {error}",
+            remedy="copy the file into the mirror again; the hub's own rows have one type a column",
+        ) from error
 
 
 def _read_rows(path: Path) -> Rows:

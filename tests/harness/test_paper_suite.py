@@ -31,6 +31,8 @@ SIZE = {  # what a laptop can carry; method and objective stay the paper's
     # BoolQ and HellaSwag are not in every mirror
     "benchmarks.commonsense": "[{name: arc_easy, tasks: arc_easy, metrics: [acc_norm, acc]}, "
     "{name: openbookqa, tasks: openbookqa, metrics: [acc_norm, acc]}]",
+    "benchmarks.generation": "[]",
+    "benchmarks.translation": "[]",
     "tracking.enabled": "false",
 }
 
