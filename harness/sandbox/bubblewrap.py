@@ -39,6 +39,10 @@ class Bubblewrap(Backend):
     def __init__(self, path: str) -> None:
         self.path = path
 
+    @property
+    def shown(self) -> str:
+        return f"{self.name} ({self.path})"
+
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
         del passed  # bubblewrap lets every inherited descriptor through
         files = [(in_memory(contents(data)), f"{JOB_FOLDER}/{name}") for name, data in job.files.items()]
