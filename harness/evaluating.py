@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CODE = (
     *(f"harness.scoring.{m}" for m in ("execution", "gold", "mirror", "model", "samples", "score", "tasks")),
-    *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "executor")),
+    *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "limited")),
 )
 
 # They do not decide the numbers, or (execution, the data behind a mirror) are in the tasks' fingerprint.

@@ -11,7 +11,7 @@ from math import ceil, comb
 from typing import Any
 
 from harness.errors import InputError
-from harness.sandbox.executor import Limits, Outcome, run_programs
+from harness.sandbox.limited import Limits, Outcome, run_programs
 
 WALL_CLOCK = 4  # times the CPU time
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.sandbox import CodeEval, Limits, Outcome, Status, pass_at_k, run_program, run_programs
+from harness.sandbox import CodeEval, pass_at_k
+from harness.sandbox.limited import Limits, Outcome, Status, run_program, run_programs
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits are POSIX")
 
@@ -100,7 +101,7 @@ def test_no_more_programs_at_once_than_cores(monkeypatch: pytest.MonkeyPatch) ->
         running.pop()
         return Outcome(Status.PASSED, "", 0.0)
 
-    monkeypatch.setattr("harness.sandbox.executor._run_in", watched)
+    monkeypatch.setattr("harness.sandbox.limited._run_in", watched)
     with ThreadPoolExecutor(max_workers=4 * cores) as pool:
         list(pool.map(run_program, ["pass"] * 8 * cores))
     assert max(counts) <= cores

@@ -1,0 +1,75 @@
+"""The processes of a job as the system shows them: how much memory they hold, and their end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def tree(root: int) -> Iterator[int]:
+    """`root` and its descendants that are there now, parents first."""
+    if not Path("/proc/self/task").is_dir():
+        yield from _tree_elsewhere(root)
+        return
+    waiting = [root]
+    while waiting:
+        process = waiting.pop()
+        yield process
+        waiting += _children(process)
+
+
+def resident_bytes(root: int) -> int:
+    """Resident memory of `root` and its descendants; pages that several of them map count for each."""
+    if not Path("/proc/self/statm").exists():
+        return _resident_elsewhere(root)
+    return sum(map(_resident, tree(root)))
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process, its descendants and its session, and wait for it."""
+    for descendant in [*tree(process.pid)][::-1]:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(descendant, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+
+def _children(process: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError, ValueError):  # it may end at any moment
+        for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - twenty times a second
+            with open(f"/proc/{process}/task/{thread}/children") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
+    return found
+
+
+def _resident(process: int) -> int:
+    try:
+        with open(f"/proc/{process}/statm") as file:  # noqa: PTH123
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _tree_elsewhere(root: int) -> Iterator[int]:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        yield root
+        yield from (child.pid for child in psutil.Process(root).children(recursive=True))
+
+
+def _resident_elsewhere(root: int) -> int:
+    import psutil
+
+    total = 0
+    for process in tree(root):
+        with contextlib.suppress(psutil.Error):
+            total += psutil.Process(process).memory_info().rss
+    return total
