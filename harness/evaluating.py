@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from harness.scoring import ScoringOptions
 
 CODE = (
-    *(f"harness.scoring.{m}" for m in ("execution", "gold", "mirror", "model", "samples", "score", "tasks")),
-    *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "limited")),
+    *(f"harness.scoring.{m}" for m in ("execution", "gold", "judging", "mirror", "model")),
+    *(f"harness.scoring.{m}" for m in ("samples", "score", "tasks")),
+    *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "limited", "programs")),
 )
 
 # They do not decide the numbers, or (execution, the data behind a mirror) are in the tasks' fingerprint.
@@ -72,9 +73,9 @@ def score(
 ) -> None:
     """One model on one benchmark: its items."""
     from harness.items import write_items
-    from harness.scoring import load_lm, score_benchmark
+    from harness.scoring import how_executed, load_lm, score_benchmark
 
     context.report(benchmark.name, 0, 1)
     items = score_benchmark(benchmark, load_lm(model(context), options, bos=bos), options)
     write_items(draft.folder / "items.parquet", items)
-    draft.facts |= {"items": len(items), "execution": options.execution if benchmark.executes_code else ""}
+    draft.facts |= {"items": len(items), "execution": how_executed(benchmark, options)}

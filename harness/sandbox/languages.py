@@ -70,14 +70,15 @@ class Language:
     packages: tuple[str, ...]
     limits: Limits = Limits()
     compile_limits: Limits = _COMPILING
-    keeps_source: bool = False  # false: the source, which holds tests and proof, is gone when the program runs
+    keeps_source: bool = (
+        False  # false: the source, which holds tests and proof, is gone when the program runs
+    )
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)  # beside the source
     disk_bytes: int = 128 << 20
     sysroot: Command = ()
     needs: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
-
 
 
 PYTHON = Language(
@@ -244,7 +245,15 @@ CSHARP = Language(
     name="csharp",
     title="C#",
     source="main.cs",
-    compile=("mcs", "-nologo", "-r:System.Core", "-r:System.Numerics", "main.cs", "compare.cs", "-out:main.exe"),
+    compile=(
+        "mcs",
+        "-nologo",
+        "-r:System.Core",
+        "-r:System.Numerics",
+        "main.cs",
+        "compare.cs",
+        "-out:main.exe",
+    ),
     run=("mono", "main.exe"),
     proof=Proof('Console.WriteLine("\\n" + String.Concat("{first}", "{second}"));', braces=3),
     version=("mcs", "--version"),

@@ -1,6 +1,6 @@
 """Which languages this machine can run in the sandbox, and how to get the others.
 
-    python -m harness.sandbox.toolchains [LANGUAGE ...]     the Debian packages that these (all) still lack
+python -m harness.sandbox.toolchains [LANGUAGE ...]     the Debian packages that these (all) still lack
 """
 
 import glob
@@ -16,6 +16,7 @@ from harness.sandbox.backend import PATH
 from harness.sandbox.job import Bind
 from harness.sandbox.languages import LANGUAGES, Command, Language, language_named
 
+INSTALL_ALL = ".ci/toolchains"
 _PATIENCE = 60.0  # seconds for a toolchain to say its version, on a busy machine
 
 
@@ -39,8 +40,9 @@ def toolchain(name: str) -> Toolchain | None:
     language = language_named(name)
     if lacks(name):
         return None
-    sysroot = _first_line(language.sysroot) if language.sysroot else ""
-    return Toolchain(language, _first_line(language.version), sysroot, tuple(_binds(language, sysroot)))
+    sysroot = _said_by(language, language.sysroot) if language.sysroot else ""
+    version = _said_by(language, language.version)
+    return Toolchain(language, version, sysroot, tuple(_binds(language, sysroot)))
 
 
 @cache
@@ -80,8 +82,11 @@ def _binds(language: Language, sysroot: str) -> Iterable[Bind]:
     return (Bind(Path(place)) for place in (*places, *outside))
 
 
-def _first_line(command: Command) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+def _said_by(language: Language, command: Command) -> str:
+    """The first line that a command of this machine prints."""
+    found = shutil.which(command[0], path=_path(language)) or command[0]
+    argv = [found, *command[1:]]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     lines = (done.stdout + done.stderr).splitlines()
     return next((line.strip() for line in lines if line.strip()), "")
 

@@ -1,15 +1,15 @@
 """Whether a benchmark's programs can be run on this machine, and how they are."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
+from harness.results import NO_TOOLCHAIN
 from harness.sandbox.languages import language_named
 from harness.sandbox.toolchains import toolchain
 from harness.scoring.options import ScoringOptions
 from harness.scoring.tasks import Tasks, executes_code, inspect_tasks
 from harness.suite import BenchmarkSpec
-
-MISSING = "no toolchain: "  # how results record it, before the languages' names
 
 
 def language_of(task: Any) -> str | None:
@@ -24,11 +24,12 @@ def missing_languages(tasks: Iterable[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(language_named(name).title for name in names))
 
 
-def toolchain_version(task: Any) -> str:
-    """What the toolchain of a task's language says of itself; "" where there is none or it is missing."""
-    name = language_of(task)
-    tools = toolchain(name) if name else None
-    return tools.version if tools else ""
+def program_parts(task: Any) -> dict[str, Any]:
+    """What verdicts on a task's programs depend on: its language's entry, and the toolchain's version."""
+    if (name := language_of(task)) is None:
+        return {}
+    tools = toolchain(name)
+    return {"language": asdict(language_named(name)), "version": tools.version if tools else None}
 
 
 def is_run(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bool:
@@ -42,7 +43,7 @@ def how_executed(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:
     if not benchmark.executes_code:
         return ""
     missing = missing_languages(inspect_tasks(benchmark, options).values())
-    return MISSING + ", ".join(missing) if missing else options.execution
+    return NO_TOOLCHAIN + ", ".join(missing) if missing else options.execution
 
 
 def pooling_mistakes(tasks: Tasks) -> list[str]:

@@ -68,3 +68,8 @@ def code_eval(mode: Mode) -> Iterator[None]:
         stack.enter_context(replaced(evaluate, "load", load))
         stack.enter_context(replaced(_CODE_EVAL, "mode", mode))
         yield
+
+
+def mode_in_force() -> Mode:
+    """The mode that the innermost `code_eval` block has set."""
+    return _CODE_EVAL.mode

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from harness.scoring.availability import program_parts
 from harness.scoring.options import ScoringOptions
 from harness.scoring.tasks import effective_fewshot, executes_code, inspect_tasks
 from harness.suite import BenchmarkSpec
@@ -49,6 +50,7 @@ def _task_parts(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) ->
         "class": described(type(task)),
         "fewshot": fewshot,
         "execution": options.execution if executes_code(benchmark, task) else "",
+        "program": program_parts(task),
         "documents": documents_hash(islice(task.eval_docs, benchmark.limit)),
         "examples": documents_hash(examples) if fewshot else "",
     }

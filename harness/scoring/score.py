@@ -12,20 +12,30 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.results import Item
+from harness.scoring.availability import is_run
 from harness.scoring.catalogue import task_manager
 from harness.scoring.gold import Gold, score_continuations, target_gold
 from harness.scoring.model import LoadedLM
 from harness.scoring.options import ScoringOptions
 from harness.scoring.patching import replaced
 from harness.scoring.samples import Answer, answer_of, items_of, misnamed_metrics, require_metrics
-from harness.scoring.tasks import Tasks, build_tasks, chosen_filter, configure, environment, executes_code
+from harness.scoring.tasks import (
+    Tasks,
+    build_tasks,
+    chosen_filter,
+    configure,
+    draw_samples,
+    environment,
+    executes_code,
+)
 from harness.suite import BenchmarkSpec
 
 
 def score_benchmark(benchmark: BenchmarkSpec, model: LoadedLM, options: ScoringOptions) -> list[Item]:
     """Score one model on one benchmark: one item per document, tasks pooled in the benchmark's order.
 
-    Where model-written code is refused, nothing is generated: items then have no scores, only bits per byte.
+    Where model-written code is refused, or cannot be run because its language's toolchain is missing, nothing
+    is generated: items then have no scores, only bits per byte.
 
     Raises:
         InputError: unknown task, missing dataset, a metric that the task does not give per document.
@@ -33,8 +43,9 @@ def score_benchmark(benchmark: BenchmarkSpec, model: LoadedLM, options: ScoringO
     with environment(options, "inspect"):  # code tasks run a program of their own when they are imported
         tasks = build_tasks(benchmark.tasks, options)
     _require_sound_metrics(benchmark, tasks)
+    draw_samples(benchmark, tasks)
     with environment(options, options.execution):
-        run = {name: task for name, task in tasks.items() if not _refused(benchmark, task, options)}
+        run = {name: task for name, task in tasks.items() if is_run(benchmark, task, options)}
         samples = _evaluate(run, benchmark, model.lm, options) if run else {}
         answers = [
             answer
@@ -55,10 +66,6 @@ def _require_sound_metrics(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
                 f"benchmark {benchmark.name}: task {name}: {mistake}",
                 remedy="name another metric, such as acc",
             )
-
-
-def _refused(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bool:
-    return options.execution == "refused" and executes_code(benchmark, task)
 
 
 def _evaluate(tasks: Tasks, benchmark: BenchmarkSpec, lm: Any, options: ScoringOptions) -> dict[str, Any]:

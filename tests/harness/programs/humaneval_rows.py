@@ -76,7 +76,7 @@ BELOW_THRESHOLD = {
         f'if (!Compare($x1, "")) {{\n    die "{_FAIL}";\n}}\n',
         right='    foreach my $x (@$l) { return "" if $x >= $t; }\n    return 1;',
         wrong="    return 1;",
-        broken="    return $l every $t;",
+        broken="    return ($l;",
         looping="    while (1) {}",
     ),
     "php": Problem(
@@ -113,8 +113,14 @@ BELOW_THRESHOLD = {
 }
 
 CONCATENATE = {  # (right, wrong) for the dataset's own rows
-    "csharp": ('            return string.Join("", strings);', '            return string.Join(" ", strings);'),
-    "go": ('    joined := ""\n    for _, s := range strings { joined += s }\n    return joined', '    return ""'),
+    "csharp": (
+        '            return string.Join("", strings);',
+        '            return string.Join(" ", strings);',
+    ),
+    "go": (
+        '    joined := ""\n    for _, s := range strings { joined += s }\n    return joined',
+        '    return ""',
+    ),
     "java": (
         '        String joined = "";\n        for (Object s : strings) { joined += s; }\n        return joined;',
         '        return "";',

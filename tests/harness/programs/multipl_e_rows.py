@@ -44,7 +44,9 @@ _GO_TAIL = """   }
 	}
 }
 """
-_GO_TYPE = "\ttype test struct {\n\t\tactual   interface{}\n\t\texpected interface{}\n\t}\n   tests := []test{\n"
+_GO_TYPE = (
+    "\ttype test struct {\n\t\tactual   interface{}\n\t\texpected interface{}\n\t}\n   tests := []test{\n"
+)
 _JAVA_HEAD = (
     "import java.util.*;\nimport java.lang.reflect.*;\nimport org.javatuples.*;\nimport java.security.*;\n"
     "import java.math.*;\nimport java.io.*;\nimport java.util.stream.*;\nclass Problem {\n"
@@ -70,7 +72,9 @@ BELOW_THRESHOLD = {
     "go_test.go": Problem(
         prompt=_GO_HEAD.format(name="below_threshold") + "// Are all numbers of l below t?\n"
         "func below_threshold(l []int, t int) bool {\n",
-        tests="func TestBelow_Threshold(t *testing.T) {\n  candidate := below_threshold\n" + _GO_TYPE + "     "
+        tests="func TestBelow_Threshold(t *testing.T) {\n  candidate := below_threshold\n"
+        + _GO_TYPE
+        + "     "
         "{ actual: candidate([]int{1, 2, 4}, 100), expected: true },\n     "
         "{ actual: candidate([]int{1, 20, 4}, 5), expected: false },\n" + _GO_TAIL,
         right="    for _, x := range l {\n        if x >= t {\n            return false\n        }\n    }\n"
@@ -93,7 +97,8 @@ BELOW_THRESHOLD = {
     ),
     "js": Problem(
         prompt="//Are all numbers of l below t?\nfunction below_threshold(l, t){\n",
-        tests=_NODE_HEAD + "  let candidate = below_threshold;\n  assert.deepEqual(candidate([1, 2, 4], 100),true);\n"
+        tests=_NODE_HEAD
+        + "  let candidate = below_threshold;\n  assert.deepEqual(candidate([1, 2, 4], 100),true);\n"
         "  assert.deepEqual(candidate([1, 20, 4], 5),false);\n}\n\ntest();",
         right="    return l.every(x => x < t);\n}\n",
         wrong="    return true;\n}\n",
@@ -112,12 +117,16 @@ BELOW_THRESHOLD = {
     ),
     "pl": Problem(
         prompt="# Are all numbers of l below t?\nsub below_threshold {\n    my($l, $t) = @_;\n",
-        tests=_PERL_HEAD % "below_threshold" + "    if(eq_deeply($candidate->([1, 2, 4], 100),1))" + _PERL_TAIL
+        tests=_PERL_HEAD % "below_threshold"
+        + "    if(eq_deeply($candidate->([1, 2, 4], 100),1))"
+        + _PERL_TAIL
         # the translation of False
-        + '    if(eq_deeply($candidate->([1, 20, 4], 5),""))' + _PERL_TAIL + "}\n\ntesthumaneval();",
+        + '    if(eq_deeply($candidate->([1, 20, 4], 5),""))'
+        + _PERL_TAIL
+        + "}\n\ntesthumaneval();",
         right='    foreach my $x (@$l) { return "" if $x >= $t; }\n    return 1;\n}\n',
         wrong="    return 1;\n}\n",
-        broken="    return $l every $t;\n}\n",
+        broken="    return ($l;\n}\n",
         looping="    while (1) {}\n}\n",
     ),
     "r": Problem(
@@ -208,8 +217,12 @@ CONCATENATE = {
     ),
     "pl": Problem(
         prompt="# Join the strings.\nsub concatenate {\n    my($strings) = @_;\n",
-        tests=_PERL_HEAD % "concatenate" + '    if(eq_deeply($candidate->([]),""))' + _PERL_TAIL
-        + '    if(eq_deeply($candidate->(["x", "y"]),"xy"))' + _PERL_TAIL + "}\n\ntesthumaneval();",
+        tests=_PERL_HEAD % "concatenate"
+        + '    if(eq_deeply($candidate->([]),""))'
+        + _PERL_TAIL
+        + '    if(eq_deeply($candidate->(["x", "y"]),"xy"))'
+        + _PERL_TAIL
+        + "}\n\ntesthumaneval();",
         right="    return join('', @$strings);\n}\n",
         wrong="    return join(',', @$strings);\n}\n",
     ),
