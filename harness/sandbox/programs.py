@@ -142,4 +142,5 @@ def verdict_of(program: Program, outcome: Outcome, halves: Halves) -> Verdict:
 
 def _main_class(source: str) -> str:
     """The last class of a file, which holds the tests; "" where there is none."""
-    return (_CLASS.findall(source) or [""])[-1]
+    found: list[str] = _CLASS.findall(source)
+    return found[-1] if found else ""

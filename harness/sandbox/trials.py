@@ -7,7 +7,8 @@ from harness.sandbox.programs import Program, Verdict, judge_programs
 
 _JAVA = "import org.javatuples.*;\nclass Trial {\n    static int add(int a, int b) { return a + b; }\n"
 _CSHARP = (
-    "using System;\nusing KellermanSoftware.CompareNetObjects;\nnamespace Solution\n{\n    class Trial\n    {\n"
+    "using System;\nusing KellermanSoftware.CompareNetObjects;\n"
+    "namespace Solution\n{\n    class Trial\n    {\n"
     "        static int Add(int a, int b) { return a + b; }\n"
 )
 _GO = "func add(a int, b int) int { return a + b }\n"

@@ -1,7 +1,10 @@
 """What the YAML of the benchmarks in many languages refers to: whole programs, and their verdicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.sandbox.programs import Program
 
 Doc = Mapping[str, Any]
 
@@ -46,10 +49,17 @@ def cut(text: str, stop_tokens: Iterable[str]) -> str:
 
 
 def judge(doc: Doc, results: Sequence[Sequence[str]]) -> dict[str, float]:
-    """`process_results`: pass@k, the share that compiles, the share that times out, of a document's samples."""
-    from harness.sandbox.programs import Program
+    """`process_results`: of a document's samples, pass@k and the shares that compile and that time out."""
     from harness.scoring.judging import judged
 
-    language = _LANGUAGES.get(doc["language"], doc["language"])
-    tests = doc["tests"] if "tests" in doc else doc["test"]
-    return judged([Program(language, candidate, tests) for candidate in results[0]])
+    return judged([program_of(doc, candidate) for candidate in results[0]])
+
+
+def program_of(doc: Doc, candidate: str) -> "Program":
+    """A candidate with its document's tests, of either dataset."""
+    from harness.sandbox.programs import Program
+
+    language = str(doc["language"])
+    return Program(
+        _LANGUAGES.get(language, language), candidate, doc["tests"] if "tests" in doc else doc["test"]
+    )

@@ -1,7 +1,8 @@
+# ruff: noqa: E501  lines of programs stay whole
 """Rows as `mxeval/multi-humaneval` has them, and solutions whose fate is known, written for these tests.
 
-`below_threshold` (HumanEval 52) in each language, for machines without the dataset. Its completions, and those
-of `concatenate` (28), fit the dataset's own rows as well. A completion ends before the line that closes its
+`below_threshold` (HumanEval 52) in each language, for machines without the dataset. Its completions, and
+those of `concatenate` (28), fit the dataset's own rows as well. A completion ends before the line that closes its
 function; the filter of the tasks puts that back.
 """
 

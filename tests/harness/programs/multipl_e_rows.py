@@ -1,3 +1,4 @@
+# ruff: noqa: E501  lines of programs stay whole
 """Rows as `nuprl/MultiPL-E` has them, and solutions whose fate is known, written for these tests.
 
 Two HumanEval problems in each language: `below_threshold` (52: are all numbers of a list below one?) and
