@@ -39,3 +39,19 @@ def test_windows_that_are_read_by_offsets_are_told() -> None:
 def test_how_programs_were_run_is_told() -> None:
     (note,) = run_notes(FusionSpec(), {}, sample_benchmarks(3))
     assert note == "Model-written code ran in a limited, not isolated, subprocess (small_functions)."
+
+
+def test_languages_that_could_not_be_run_are_told_with_what_the_average_covers() -> None:
+    entry = sample_benchmarks(3)[-1].model_copy(update={"capability": "code"})
+    executed = {
+        "e_cpp": "sandbox",
+        "e_r": "no toolchain: R",
+        "e_go": "sandbox",
+        "e_rust": "no toolchain: Rust",
+    }
+    benchmarks = [entry.model_copy(update={"name": n, "executed": how}) for n, how in executed.items()]
+    (note,) = [n for n in run_notes(FusionSpec(), {}, benchmarks) if "language" in n]
+    assert note == (
+        "Not scored, because this machine lacks the language: e_r (R) and e_rust (Rust). The average of code "
+        "covers e_cpp and e_go. `doctor` says how to install the rest."
+    )
