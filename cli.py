@@ -79,7 +79,7 @@ _offline = click.option(
 _unsafe = click.option(
     "--unsafe-no-sandbox",
     is_flag=True,
-    help="Run model-written code in a subprocess with limits that is NOT isolated from this machine.",
+    help="Where no sandbox works, run model-written code in a subprocess that is limited but NOT isolated.",
 )
 _limit = click.option("--limit", type=click.IntRange(min=1), help="At most N items per task.")
 _set = click.option(

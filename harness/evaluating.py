@@ -12,11 +12,13 @@ from harness.suite import BenchmarkSpec, LoadedSuite, bundled_folder
 
 if TYPE_CHECKING:
     from harness.scoring import ScoringOptions
+    from harness.scoring.options import Execution
 
 CODE = (
     *(f"harness.scoring.{m}" for m in ("execution", "gold", "judging", "mirror", "model")),
     *(f"harness.scoring.{m}" for m in ("samples", "score", "tasks")),
-    *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "limited", "programs")),
+    *(f"harness.sandbox.{m}" for m in ("candidate", "code_eval", "examiner", "nonce", "plain_data")),
+    *(f"harness.sandbox.{m}" for m in ("programs", "python_program")),
 )
 
 # They do not decide the numbers, or (execution, the data behind a mirror) are in the tasks' fingerprint.
@@ -24,7 +26,7 @@ _NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device", "ex
 
 
 def scoring_options(loaded: LoadedSuite, settings: Settings) -> "ScoringOptions":
-    """How this suite scores. Unasked, model-written code runs (with limits) only where we ship the models."""
+    """How this suite scores. Without a sandbox, code runs unasked only where we ship the models."""
     from harness.scoring import ScoringOptions
 
     spec = loaded.suite.scoring
@@ -35,10 +37,19 @@ def scoring_options(loaded: LoadedSuite, settings: Settings) -> "ScoringOptions"
         dtype=spec.dtype,
         batch_size=spec.batch_size,
         seed=spec.seed,
-        execution="subprocess" if settings.unsafe_no_sandbox or is_micro(loaded) else "refused",
+        execution=execution(unconfined=settings.unsafe_no_sandbox or is_micro(loaded)),
         task_folders=(bundled_folder() / "tasks", loaded.folder / "tasks"),
         bits_per_byte=spec.bits_per_byte,
     )
+
+
+def execution(*, unconfined: bool) -> "Execution":
+    """How model-written code is run here: in the best sandbox; where there is none, `unconfined` or not."""
+    from harness.sandbox import confining
+
+    if backend := confining():
+        return backend.mode
+    return "subprocess" if unconfined else "refused"
 
 
 def is_micro(loaded: LoadedSuite) -> bool:

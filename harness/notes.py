@@ -7,6 +7,19 @@ from harness.preset import departures
 from harness.results import NO_TOOLCHAIN, BenchmarkEntry
 from harness.suite import FusionSpec
 
+_EXECUTED = {  # how model-written code was run -> what to know about it
+    "refused": (
+        "Model-written code was not run ({names}), since no sandbox works on that machine: only bits per "
+        "byte of the reference solution is shown. `fusegauge doctor` says what is missing; "
+        "--unsafe-no-sandbox runs it in a limited, not isolated, subprocess."
+    ),
+    "reduced": (
+        "Model-written code ran in a reduced sandbox ({names}): confined by Landlock and seccomp, without "
+        "namespaces of its own (docs/security.md)."
+    ),
+    "subprocess": "Model-written code ran in a limited, not isolated, subprocess ({names}).",
+}
+
 
 def run_notes(
     fusion: FusionSpec,
@@ -46,15 +59,9 @@ def _share(percent: float) -> str:
 
 
 def _execution_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:
-    refused = [b.name for b in benchmarks if b.executed == "refused"]
-    limited = [b.name for b in benchmarks if b.executed == "subprocess"]
-    if refused:
-        yield (
-            f"Model-written code was not run ({', '.join(refused)}): only bits per byte of the reference "
-            "solution is shown. Pass --unsafe-no-sandbox to run it in a limited, not isolated, subprocess."
-        )
-    if limited:
-        yield f"Model-written code ran in a limited, not isolated, subprocess ({', '.join(limited)})."
+    for mode, note in _EXECUTED.items():
+        if names := ", ".join(b.name for b in benchmarks if b.executed == mode):
+            yield note.format(names=names)
 
 
 def _toolchain_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:

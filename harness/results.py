@@ -54,7 +54,7 @@ class BenchmarkEntry(Record):
     metrics: tuple[str, ...]
     fingerprint: str  # of tasks' configuration, data, few-shot and seed
     items: int
-    executed: str = ""  # "": no code; how it was run; "refused"; NO_TOOLCHAIN and languages
+    executed: str = ""  # "": no code; sandbox, reduced, subprocess, refused; NO_TOOLCHAIN and languages
 
 
 class Cell(Record):

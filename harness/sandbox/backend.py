@@ -1,6 +1,7 @@
 """What a way of confining a job gives to the executor: a command to start, and what belongs to it."""
 
 import os
+import shutil
 import sys
 import tempfile
 from abc import ABC, abstractmethod
@@ -32,6 +33,7 @@ class Backend(ABC):
 
     name: ClassVar[str]
     mode: ClassVar[Mode]
+    counts_processes: ClassVar[bool] = True  # a job's processes are counted apart from this user's others
 
     @abstractmethod
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
@@ -53,6 +55,17 @@ def environment(job: Job, folder: str) -> dict[str, str]:
 def contents(data: bytes | str) -> bytes:
     """A file's bytes; what UTF-8 cannot say becomes a question mark."""
     return data.encode("utf-8", errors="replace") if isinstance(data, str) else data
+
+
+def folder_for(job: Job) -> tuple[Path, Callable[[], None]]:
+    """A folder of this machine with the job's files, and what removes it."""
+    folder = Path(tempfile.mkdtemp(prefix="program-"))
+    for name, data in job.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents(data))
+        path.chmod(0o755)
+    return folder, lambda: shutil.rmtree(folder, ignore_errors=True)
 
 
 def in_memory(data: bytes) -> int:

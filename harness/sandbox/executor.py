@@ -20,7 +20,7 @@ from harness.sandbox.inside import BARE
 from harness.sandbox.inside import Step as Order
 from harness.sandbox.inside import __file__ as INSIDE
 from harness.sandbox.job import Job, Limits, Outcome, Status
-from harness.sandbox.watch import Watch
+from harness.sandbox.watch import Watch, follow
 
 _SIGNALLED = 128  # return code of a process that signal N ended, less N
 _MESSAGE = 400  # bytes of a sandbox's own complaint that are shown
@@ -36,30 +36,14 @@ def execute(job: Job, backend: Backend, uid: int = -1) -> Outcome:
     Raises:
         SandboxError: the sandbox could not be made, or its first program did not start.
     """
-    with _started(job, backend, uid) as watch:
-        watch.until_the_end()
-        if watch.stage is None:
-            complaint = watch.stderr.kept[-_MESSAGE:].decode(errors="replace").strip()
-            raise SandboxError(
-                f"the sandbox ({backend.name}) failed before the program in it started: "
-                + (complaint or "it ended without a word"),
-                remedy=_REMEDY,
-            )
-        return Outcome(
-            status=watch.ended_by or _status(watch.return_code),
-            return_code=None if watch.ended_by else _as_a_shell(watch.return_code),
-            stdout=watch.stdout.kept,
-            stderr=watch.stderr.kept,
-            wall_seconds=watch.seconds,
-            rss_bytes=watch.peak_bytes,
-            stage=watch.stage,
-            compile_seconds=watch.compile_seconds,
-        )
+    with started(job, backend, uid) as watch:
+        follow(watch, until=lambda: not watch.running)
+        return outcome_of(watch, backend)
 
 
 @contextmanager
-def _started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
-    """The job, running; afterwards nothing of it does."""
+def started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
+    """The job, running; afterwards nothing of it does. Raises SandboxError as `execute` does."""
     with ExitStack() as stack:
         status, status_inside = _pipe(stack)
         answer_inside, answer = _pipe(stack)
@@ -67,14 +51,36 @@ def _started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
         passed = (*(file.fileno() for file in (orders, status_inside, answer_inside)), *job.descriptors)
         launch = backend.launch(job, uid, [interpreter(), *BARE, INSIDE, str(orders.fileno())], passed)
         stack.callback(launch.clean)
-        told = (status_inside.fileno(), answer_inside.fileno(), launch.uid, launch.folder, _orders(job))
-        orders.write(marshal.dumps(told))
+        told = (status_inside.fileno(), answer_inside.fileno(), launch.uid, launch.folder)
+        orders.write(marshal.dumps((*told, _orders(job, backend))))
         orders.seek(0)
         process = _spawn(launch, passed)
         stack.callback(processes.end, process)
         status_inside.close()
         answer_inside.close()
         yield stack.enter_context(Watch(job, process, status, answer))
+
+
+def outcome_of(watch: Watch, backend: Backend) -> Outcome:
+    """How a job that is over ended; SandboxError where it never began."""
+    watch.finish()
+    if watch.stage is None:
+        complaint = watch.stderr.kept[-_MESSAGE:].decode(errors="replace").strip()
+        raise SandboxError(
+            f"the sandbox ({backend.name}) failed before the program in it started: "
+            + (complaint or "it ended without a word"),
+            remedy=_REMEDY,
+        )
+    return Outcome(
+        status=watch.ended_by or _status(watch.return_code),
+        return_code=None if watch.ended_by else _as_a_shell(watch.return_code),
+        stdout=watch.stdout.kept,
+        stderr=watch.stderr.kept,
+        wall_seconds=watch.seconds,
+        rss_bytes=watch.peak_bytes,
+        stage=watch.stage,
+        compile_seconds=watch.compile_seconds,
+    )
 
 
 def _pipe(stack: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
@@ -103,22 +109,25 @@ def _spawn(launch: Launch, passed: Sequence[int]) -> subprocess.Popen[bytes]:
             os.close(descriptor)
 
 
-def _orders(job: Job) -> list[Order]:
+def _orders(job: Job, backend: Backend) -> list[Order]:
     """The job's steps as `inside` takes them."""
-    last: Order = (list(job.argv), _kinds(job.limits), [0], [])
+    last: Order = (list(job.argv), _kinds(job.limits, backend), [0], [])
     if (first := job.compile) is None:
         return [last]
-    return [(list(first.argv), _kinds(first.limits), list(first.accepts), list(first.removes)), last]
+    compiling = (list(first.argv), _kinds(first.limits, backend), list(first.accepts), list(first.removes))
+    return [compiling, last]
 
 
-def _kinds(limits: Limits) -> dict[str, int]:
+def _kinds(limits: Limits, backend: Backend) -> dict[str, int]:
     memory = "RLIMIT_AS" if limits.address_space else "RLIMIT_DATA"
+    # Where this user's others count too, they come on top; 1 says the same whatever they are: no second one.
+    others = 0 if backend.counts_processes or limits.processes == 1 else processes.of_this_user()
     return {
+        "RLIMIT_NPROC": limits.processes + others,
         "RLIMIT_CPU": limits.cpu_seconds,
         memory: limits.memory_bytes,
         "RLIMIT_FSIZE": limits.file_bytes,
         "RLIMIT_NOFILE": limits.open_files,
-        "RLIMIT_NPROC": limits.processes,
         "RLIMIT_CORE": 0,
     }
 

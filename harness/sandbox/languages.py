@@ -4,13 +4,12 @@ One entry is one kind of program, so Go has two: a program with a `main`, and a 
 on the sandbox's PATH, in the job's folder. Where nothing is compiled, the compile step only parses, so that
 "compiles" means the same everywhere: the program, with its tests, is one of the language.
 
-A proof is two halves of a random line; the code that prints them goes behind the tests (`Proof`). In these
-codes `{first}` and `{second}` stand for the halves, and doubled braces for braces, as in `str.format`.
+A proof is a random word in two halves (`nonce`); the code that prints it goes behind the tests (`Proof`). In
+these codes `{first}` and `{second}` stand for the halves, and doubled braces for braces, as in `str.format`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from harness.errors import InputError, nearest
 from harness.sandbox.compare_logic import COMPARE_LOGIC
@@ -47,7 +46,6 @@ class Proof:
 
     code: str
     braces: int = 0
-    stream: Literal["stdout", "stderr"] = "stdout"
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ GO = Language(
     compile=("go", "build", "-o", "main", "main.go"),
     run=("./main",),
     # println is built in: nothing can be imported so late in the file
-    proof=Proof('first, second := "{first}", "{second}"; println("\\n" + first + second)', 1, "stderr"),
+    proof=Proof('first, second := "{first}", "{second}"; println("\\n" + first + second)', braces=1),
     version=("go", "version"),
     packages=("golang-go",),
     limits=_VIRTUAL,
@@ -130,7 +128,6 @@ GO_TEST = replace(
     proof=Proof(
         "func TestMain(m *testing.M) {{\n\tif m.Run() == 0 {{\n"
         '\t\tfirst, second := "{first}", "{second}"\n\t\tprintln("\\n" + first + second)\n\t}}\n}}',
-        stream="stderr",
     ),
 )
 

@@ -27,6 +27,8 @@ def findings(process: int, port: int, name: str, folder: str) -> Iterator[str]:
         yield "files of this machine can be read"
     if any(_opens(f"{place}/fusegauge", os.O_CREAT | os.O_WRONLY) for place in (folder, "/usr", "/etc", "/")):
         yield "files can be written outside the job's folder"
+    if _changes(f"{folder}/secret"):
+        yield "modes of this machine's files can be changed"
     own = {1, os.getpid(), os.getppid()}
     if _others() - own or (process not in own and _signals(process)):
         yield "other processes can be seen"
@@ -58,6 +60,14 @@ def _connects(family: int, address: tuple[str, int] | str) -> bool:
 def _opens(path: str, flags: int) -> bool:
     try:
         os.close(os.open(path, flags))
+        return True
+    except OSError:
+        return False
+
+
+def _changes(path: str) -> bool:
+    try:
+        os.chmod(path, 0o777)  # noqa: PTH101
         return True
     except OSError:
         return False

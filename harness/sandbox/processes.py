@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+_SWEEPS = 100
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -29,11 +30,29 @@ def resident_bytes(root: int) -> int:
     return sum(map(_resident, tree(root)))
 
 
+def of_this_user() -> int:
+    """How many threads this user has on this machine, which the kernel counts as processes."""
+    import psutil
+
+    total = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            total += process.num_threads() if process.uids().real == os.getuid() else 0
+    return total
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process, its descendants and its session, and wait for it."""
-    for descendant in [*tree(process.pid)][::-1]:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(descendant, signal.SIGKILL)
+    """Kill the process, its descendants and its session, and wait for it.
+
+    Descendants first, and again until there are none: while it lives, those that lose their parent may
+    become its own (`landlock_inside`).
+    """
+    for _ in range(_SWEEPS):
+        if not (found := [pid for pid in tree(process.pid) if pid != process.pid]):
+            break
+        for descendant in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(descendant, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()

@@ -1,24 +1,23 @@
-"""A program of any language with its tests: as a job for the sandbox, and its verdict.
+"""A program of any language with its tests, as a job for the sandbox, judged by the word that it prints last.
 
-The proof (two random halves, printed together behind the tests) shows that the program came to the end of
-its tests; the return code shows that none failed. Neither half alone, nor the source that a program prints of
-itself, is the proof.
+The word's two halves (`nonce`) go behind the last test, where the language's entry says how they are printed.
 """
 
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from harness.errors import InputError
 from harness.sandbox.backend import Backend
-from harness.sandbox.job import Job, Limits, Outcome, Step
-from harness.sandbox.languages import Proof, language_named
-from harness.sandbox.running import run_all
+from harness.sandbox.choice import required
+from harness.sandbox.job import Job, Limits, Step
+from harness.sandbox.languages import language_named
+from harness.sandbox.nonce import FIRST_HALF, SECOND_HALF
+from harness.sandbox.pool import in_order
+from harness.sandbox.running import judge
 from harness.sandbox.toolchains import Toolchain, install_command, lacks, toolchain
+from harness.sandbox.verdict import Verdict
 
-_HALF = 8  # bytes
 _CLASS = re.compile(r"^(?:final |abstract )*class (\w+)", re.MULTILINE)
 
 
@@ -31,69 +30,46 @@ class Program:
     tests: str
 
 
-class Verdict(StrEnum):
-    PASSED = "passed"
-    FAILED = "failed"  # a test did not hold, or the program did not come to its end
-    NOT_COMPILED = "not compiled"
-    TIMED_OUT = "timed out"  # compiling or running
-    EXCEEDED = "exceeded"  # memory or output
-
-
-@dataclass(frozen=True)
-class Halves:
-    """A proof that has not been put together."""
-
-    first: str
-    second: str
-
-    @property
-    def whole(self) -> bytes:
-        return (self.first + self.second).encode()
-
-
-def new_halves() -> Halves:
-    return Halves(secrets.token_hex(_HALF), secrets.token_hex(_HALF))
-
-
 def judge_programs(
-    programs: Sequence[Program], limits: Limits | None = None, backend: Backend | None = None
+    programs: Sequence[Program], backend: Backend | None = None, limits: Limits | None = None
 ) -> list[Verdict]:
     """Run programs, as many at a time as there are cores; verdicts in the order of `programs`.
 
     Args:
-        limits: of running; None: each language's.
         backend: how they are confined; None for the best of this machine.
+        limits: of running; None: each language's.
 
     Raises:
         InputError: no sandbox works here, or a language's toolchain is missing.
         SandboxError: the sandbox failed. Nothing can be said of the programs.
     """
-    proofs = [new_halves() for _ in programs]
-    jobs = [job_of(program, halves, limits) for program, halves in zip(programs, proofs, strict=True)]
-    outcomes = run_all(jobs, backend)
-    return [verdict_of(*each) for each in zip(programs, outcomes, proofs, strict=True)]
+    chosen = backend or required()
+    jobs = [(job_of(program, limits), required_toolchain(program.language).version) for program in programs]
+    return in_order(lambda job: judge(job[0], chosen, toolchain=job[1]), jobs)
 
 
-def source_of(program: Program, halves: Halves) -> str:
-    """The whole program: candidate, tests, and the code that prints the proof behind them."""
+def source_of(program: Program) -> str:
+    """The whole program: candidate, tests, and behind them the code that prints the word's halves."""
     proof = language_named(program.language).proof
-    code = proof.code.format(first=halves.first, second=halves.second)
-    return f"{program.candidate}\n{_behind_tests(program, proof, code)}\n"
+    code = proof.code.format(first=FIRST_HALF, second=SECOND_HALF)
+    end = _end_of_tests(program, proof.braces)
+    return f"{program.candidate}\n{program.tests[:end]}\n{code}\n{program.tests[end:]}\n"
 
 
-def _behind_tests(program: Program, proof: Proof, code: str) -> str:
+def _end_of_tests(program: Program, braces: int) -> int:
+    """Where the last test ends: in front of that many closing braces, counted from the end."""
     end = len(program.tests)
-    for _ in range(proof.braces):
+    for _ in range(braces):
         end = program.tests.rfind("}", 0, max(end, 0))
     if end < 0:
         raise InputError(
-            f"tests in {program.language} close fewer than {proof.braces} blocks: {program.tests[-80:]!r}",
+            f"tests in {program.language} close fewer than {braces} blocks: {program.tests[-80:]!r}",
             remedy="check the rows of the task's dataset",
         )
-    return f"{program.tests[:end]}\n{code}\n{program.tests[end:]}"
+    return end
 
 
-def job_of(program: Program, halves: Halves, limits: Limits | None = None) -> Job:
+def job_of(program: Program, limits: Limits | None = None) -> Job:
     """The job that compiles and runs a program.
 
     Args:
@@ -103,7 +79,7 @@ def job_of(program: Program, halves: Halves, limits: Limits | None = None) -> Jo
         InputError: unknown language, or one whose toolchain is not here.
     """
     tools = required_toolchain(program.language)
-    language, source = tools.language, source_of(program, halves)
+    language, source = tools.language, source_of(program)
     removed = () if language.keeps_source else (language.source, *language.files)
     return Job(
         argv=tools.command(language.run, main=_main_class(source)),
@@ -125,19 +101,6 @@ def required_toolchain(name: str) -> Toolchain:
             remedy=install_command([name]),
         )
     return tools
-
-
-def verdict_of(program: Program, outcome: Outcome, halves: Halves) -> Verdict:
-    if outcome.status == "timeout":
-        return Verdict.TIMED_OUT
-    if not outcome.compiled:
-        return Verdict.NOT_COMPILED
-    if outcome.status in ("memory", "output"):
-        return Verdict.EXCEEDED
-    proof = language_named(program.language).proof
-    printed = outcome.stdout if proof.stream == "stdout" else outcome.stderr
-    proven = halves.whole in printed.splitlines()
-    return Verdict.PASSED if outcome.status == "ok" and proven else Verdict.FAILED
 
 
 def _main_class(source: str) -> str:

@@ -10,6 +10,7 @@ Layout of an instruction and of the data it reads: linux/filter.h, linux/seccomp
 import errno
 import platform
 import struct
+from collections.abc import Sequence
 
 # Numbers by architecture: arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h.
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -63,6 +64,24 @@ _CALLS: dict[str, tuple[int, int]] = {  # x86_64, aarch64
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
 }
+_CHANGES_BY_PATH: dict[str, tuple[int, int]] = {  # of mode, owner, times; -1: not on that architecture
+    "chmod": (90, -1),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, -1),
+    "lchown": (94, -1),
+    "fchownat": (260, 54),
+    "utime": (132, -1),
+    "utimes": (235, -1),
+    "futimesat": (261, -1),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "removexattrat": (466, 466),
+}
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
 _X32 = 0x40000000  # numbers from here on are x32's, on x86_64
 _NEW_NAMESPACE = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
@@ -80,22 +99,27 @@ def supported() -> bool:
     return platform.machine() in _AUDIT_ARCH
 
 
-def filter_program(*, sockets: bool) -> bytes:
+def filter_program(*, sockets: bool, modes: bool = True) -> bytes:
     """The filter for this machine.
 
     Args:
         sockets: whether internet and unix sockets may be made (in a network namespace of one's own they
             reach nobody); other families never.
+        modes: whether a file named by its path may get another mode, owner or time, which Landlock allows
+            wherever the file is.
 
     Raises:
         KeyError: an architecture whose numbers are not known.
     """
     architecture = _AUDIT_ARCH[platform.machine()]
-    lines = _instructions(architecture, list(_AUDIT_ARCH).index(platform.machine()), sockets)
+    calls = [*_CALLS.values(), *(() if modes else _CHANGES_BY_PATH.values())]
+    lines = _instructions(architecture, list(_AUDIT_ARCH).index(platform.machine()), calls, sockets)
     return b"".join(struct.pack("=HBBI", *line) for line in lines)
 
 
-def _instructions(architecture: int, which: int, sockets: bool) -> list[Instruction]:
+def _instructions(
+    architecture: int, which: int, calls: Sequence[tuple[int, int]], sockets: bool
+) -> list[Instruction]:
     families = (_AF_UNIX, _AF_INET, _AF_INET6) if sockets else ()
     return [
         (_LOAD, 0, 0, _ARCHITECTURE),
@@ -103,7 +127,7 @@ def _instructions(architecture: int, which: int, sockets: bool) -> list[Instruct
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER),
         *([(_JUMP_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)] if which == 0 else []),
-        *(line for numbers in _CALLS.values() for line in _denied(numbers[which], errno.EPERM)),
+        *(line for call in calls if call[which] >= 0 for line in _denied(call[which], errno.EPERM)),
         *_denied(_CLONE3[which], errno.ENOSYS),  # its flags are in memory; libraries then fall back to clone
         *_namespaces_denied(_CLONE[which]),
         *_families(_SOCKET[which], families),

@@ -3,7 +3,7 @@
 Each uses what the benchmarks' tests use beside the language itself.
 """
 
-from harness.sandbox.programs import Program, Verdict, judge_programs
+from harness.sandbox.programs import Program, judge_programs
 
 _JAVA = "import org.javatuples.*;\nclass Trial {\n    static int add(int a, int b) { return a + b; }\n"
 _CSHARP = (
@@ -78,5 +78,5 @@ def proven(languages: list[str]) -> dict[str, bool]:
     """
     verdicts = judge_programs([trial(name, total) for name in languages for total in (2, 3)])
     pairs = zip(verdicts[::2], verdicts[1::2], strict=True)
-    found = [pair == (Verdict.PASSED, Verdict.FAILED) for pair in pairs]
+    found = [right.passed and not wrong.passed and wrong.compiled for right, wrong in pairs]
     return dict(zip(languages, found, strict=True))

@@ -4,6 +4,7 @@ import os
 import selectors
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import IO, Literal, Self
 
@@ -52,16 +53,35 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def until_the_end(self) -> None:
-        """Return once the job has ended or a limit has been reached."""
-        while self._process.poll() is None and self.ended_by is None:
-            self._serve(self._selector.select(self._patience()))
-            self._look()
-        if self.ended_by is None:
+    @property
+    def running(self) -> bool:
+        """Whether neither the job has ended nor a limit been reached."""
+        return self._process.poll() is None and self.ended_by is None
+
+    def fileno(self) -> int:
+        """Readable when there is something to attend to."""
+        return self._selector.fileno()
+
+    def patience(self) -> float:
+        """Seconds for which there is nothing to attend to, unless `fileno` is readable."""
+        until_glance = self._next_glance - time.monotonic()
+        longest = _GLANCE if hasattr(os, "pidfd_open") else _ROUND
+        return max(0.0, min(self._left, until_glance, longest))
+
+    def attend(self) -> None:
+        """Take what there is and hold the job against its limits."""
+        for key, _ in self._selector.select(0):
+            if not key.data():
+                self._selector.unregister(key.fileobj)
+        self._look()
+
+    def finish(self) -> None:
+        """Take what its end left in the pipes."""
+        self.seconds = time.monotonic() - self._step_began
+        if self.ended_by is None and self._process.poll() is not None:
             for stream in (self.stdout, self.stderr):
                 stream.drain(self._limits.flood_bytes)
             self._hear()
-        self.seconds = time.monotonic() - self._step_began
 
     @property
     def return_code(self) -> int:
@@ -80,18 +100,7 @@ class Watch:
         allowed = START_SECONDS if self.stage is None else self._limits.wall_seconds
         return self._step_began + allowed - time.monotonic()
 
-    def _patience(self) -> float:
-        until_glance = self._next_glance - time.monotonic()
-        longest = _GLANCE if hasattr(os, "pidfd_open") else _ROUND
-        return max(0.0, min(self._left, until_glance, longest))
-
-    def _serve(self, events: list[tuple[selectors.SelectorKey, int]]) -> None:
-        for key, _ in events:
-            if not key.data():
-                self._selector.unregister(key.fileobj)
-
     def _look(self) -> None:
-        """Hold the job against its limits."""
         if self.stdout.total + self.stderr.total > self._limits.flood_bytes:
             self.ended_by = "output"
         elif self._left <= 0:
@@ -121,3 +130,15 @@ class Watch:
     def _begin(self, stage: Literal["compile", "run"]) -> None:
         self.stage = stage
         self._step_began = time.monotonic()
+
+
+def follow(*watches: Watch, until: Callable[[], bool]) -> None:
+    """Attend to running jobs until something is so."""
+    with selectors.DefaultSelector() as ready:
+        for watch in watches:
+            ready.register(watch, selectors.EVENT_READ)
+        while not until():
+            ready.select(min(watch.patience() for watch in watches))
+            for watch in watches:
+                if watch.running:
+                    watch.attend()

@@ -49,11 +49,16 @@ def _task_parts(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) ->
         "config": described(asdict(task.config)),
         "class": described(type(task)),
         "fewshot": fewshot,
-        "execution": options.execution if executes_code(benchmark, task) else "",
+        "execution": _executes(options) if executes_code(benchmark, task) else "",
         "program": program_parts(task),
         "documents": documents_hash(islice(task.eval_docs, benchmark.limit)),
         "examples": documents_hash(examples) if fewshot else "",
     }
+
+
+def _executes(options: ScoringOptions) -> str:
+    """Whether programs are run; how they are confined changes no honest program's verdict."""
+    return "refused" if options.execution == "refused" else "run"
 
 
 def documents_hash(documents: Iterable[Any]) -> str:

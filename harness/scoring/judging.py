@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from harness.errors import InputError
-from harness.sandbox import pass_at_k
-from harness.sandbox.programs import Program, Verdict, judge_programs
-from harness.scoring.execution import mode_in_force
+from harness.sandbox import Ruling, Verdict, pass_at_k
+from harness.sandbox.programs import Program, judge_programs
+from harness.scoring.execution import backend_in_force
 
 PASS_AT = (1, 10, 100)
 
@@ -15,24 +14,20 @@ def judged(programs: Sequence[Program]) -> dict[str, float]:
 
     Raises:
         InputError: execution is refused, no sandbox works, or a language's toolchain is missing.
+        SandboxError: the sandbox failed.
     """
-    mode = mode_in_force()
-    if mode == "inspect":  # the task is only being looked at
-        return scores([Verdict.FAILED] * len(programs))
-    if mode == "refused":
-        raise InputError(
-            "a task wants to run model-written code, which is refused without a sandbox",
-            remedy="install a sandbox (`doctor` says how), or leave the benchmark out",
-        )
-    return scores(judge_programs(programs))
+    backend = backend_in_force()
+    if backend is None:  # the task is only being looked at
+        return scores([Verdict(Ruling.ERROR)] * len(programs))
+    return scores(judge_programs(programs, backend))
 
 
 def scores(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """pass@k for every k that the samples allow, and the shares that compile and that time out."""
     n = len(verdicts)
-    passed = verdicts.count(Verdict.PASSED)
+    passed = sum(verdict.passed for verdict in verdicts)
     return {
         **{f"pass@{k}": pass_at_k(n, passed, k) for k in PASS_AT if k <= n},
-        "compiles": 1 - verdicts.count(Verdict.NOT_COMPILED) / n,
-        "timed_out": verdicts.count(Verdict.TIMED_OUT) / n,
+        "compiles": sum(verdict.compiled for verdict in verdicts) / n,
+        "timed_out": sum(verdict.ruling is Ruling.TIMEOUT for verdict in verdicts) / n,
     }

@@ -14,6 +14,7 @@ from harness.errors import InputError
 from harness.results import Item
 from harness.scoring.availability import is_run
 from harness.scoring.catalogue import task_manager
+from harness.scoring.execution import prompted
 from harness.scoring.gold import Gold, score_continuations, target_gold
 from harness.scoring.model import LoadedLM
 from harness.scoring.options import ScoringOptions
@@ -89,7 +90,7 @@ def _evaluate(tasks: Tasks, benchmark: BenchmarkSpec, lm: Any, options: ScoringO
             numpy_random_seed=options.seed,
             torch_random_seed=options.seed,
             fewshot_random_seed=options.seed,
-            confirm_run_unsafe_code=options.execution == "subprocess",
+            confirm_run_unsafe_code=options.execution != "refused",
         )
     samples: dict[str, Any] = results["samples"]
     return samples
@@ -130,7 +131,7 @@ def score_ahead(task: Any) -> None:
     def apply_filters() -> Any:
         applied = filters()
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            verdicts.extend(pool.map(lambda call: judge(*call), _calls(task)))
+            verdicts.extend(pool.map(lambda call: _judged(task, judge, call), _calls(task)))
         verdicts.reverse()
         return applied
 
@@ -138,6 +139,11 @@ def score_ahead(task: Any) -> None:
         return verdicts.pop()
 
     hand_over(task, apply_filters, process_results)
+
+
+def _judged(task: Any, judge: Callable[..., Any], call: tuple[Any, list[Any]]) -> Any:
+    with prompted(str(task.doc_to_text(call[0]))):
+        return judge(*call)
 
 
 def hand_over(task: Any, apply_filters: Callable[..., Any], process_results: Callable[..., Any]) -> None:

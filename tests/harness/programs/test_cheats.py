@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.sandbox.programs import Program, Verdict, judge_programs
+from harness.sandbox import Ruling
+from harness.sandbox.programs import Program, judge_programs
 from harness.sandbox.trials import trial
 from tests.harness.programs.machine import require
 
@@ -69,4 +70,6 @@ def cheat(kind: str, language: str) -> Program:
 def test_a_cheat_compiles_and_fails(kind: str, language: str) -> None:
     """That it compiles shows that the cheat itself was tried."""
     require(language)
-    assert judge_programs([cheat(kind, language)]) == [Verdict.FAILED]
+    [verdict] = judge_programs([cheat(kind, language)])
+    assert verdict.compiled, verdict.detail
+    assert verdict.ruling is Ruling.ERROR

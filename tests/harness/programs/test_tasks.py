@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from harness.results import Item
-from harness.sandbox import toolchains
-from harness.sandbox.programs import Verdict
+from harness.sandbox import Ruling, Verdict, toolchains
 from harness.scoring import (
     DatasetRef,
     LoadedLM,
     ScoringOptions,
+    availability,
     datasets_of,
     how_executed,
     judging,
@@ -29,6 +29,8 @@ from tests.harness.programs.machine import require
 from tests.harness.scoring_world import write_rows
 
 FOLDER = bundled_folder() / "tasks" / "languages"
+PASSED, FAILED, TIMED_OUT = (Verdict(r) for r in (Ruling.PASSED, Ruling.ERROR, Ruling.TIMEOUT))
+NOT_COMPILED = Verdict(Ruling.ERROR, compiled=False)
 TASKS = sorted(path.stem for path in FOLDER.glob("*.yaml") if ".template" not in path.name)
 CONFIGS = {"javascript": "js", "perl": "pl", "ruby": "rb", "rust": "rs", "typescript": "ts"}
 
@@ -57,7 +59,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def options(mirror: Path) -> ScoringOptions:
     return ScoringOptions(
-        mirror=mirror, offline=True, execution="subprocess", task_folders=(bundled_folder() / "tasks",)
+        mirror=mirror, offline=True, execution="sandbox", task_folders=(bundled_folder() / "tasks",)
     )
 
 
@@ -110,7 +112,7 @@ def test_a_task_is_valid_and_reads_the_hubs_dataset(task: str, options: ScoringO
 def test_looking_at_a_task_runs_nothing(
     task: str, options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "judge_programs", lambda programs: pytest.fail("a program was run"))
+    monkeypatch.setattr(judging, "judge_programs", lambda programs, backend: pytest.fail("a program was run"))
     assert validate_benchmarks([benchmark(task)], options) == []
 
 
@@ -172,16 +174,16 @@ def test_several_greedy_samples_are_a_mistake(options: ScoringOptions) -> None:
 @pytest.mark.parametrize(
     ("verdicts", "found"),
     [
-        ([Verdict.PASSED], {"pass@1": 1.0, "compiles": 1.0, "timed_out": 0.0}),
-        ([Verdict.TIMED_OUT], {"pass@1": 0.0, "compiles": 1.0, "timed_out": 1.0}),
+        ([PASSED], {"pass@1": 1.0, "compiles": 1.0, "timed_out": 0.0}),
+        ([TIMED_OUT], {"pass@1": 0.0, "compiles": 1.0, "timed_out": 1.0}),
         # 1 - C(9, 10) / C(10, 10) = 1
         (
-            [Verdict.PASSED] + [Verdict.NOT_COMPILED] * 9,
+            [PASSED] + [NOT_COMPILED] * 9,
             {"pass@1": 0.1, "pass@10": 1.0, "compiles": 0.1, "timed_out": 0.0},
         ),
         # 1 - C(10, 10) / C(11, 10) = 1 - 1/11
         (
-            [Verdict.PASSED] + [Verdict.FAILED] * 10,
+            [PASSED] + [FAILED] * 10,
             {"pass@1": 1 / 11, "pass@10": 10 / 11, "compiles": 1.0, "timed_out": 0.0},
         ),
     ],

@@ -10,7 +10,7 @@ from harness.doctor_languages import examine_languages
 from harness.errors import InputError
 from harness.sandbox import toolchains, trials
 from harness.sandbox.languages import LANGUAGES
-from harness.sandbox.programs import job_of, new_halves
+from harness.sandbox.programs import job_of
 from harness.sandbox.toolchains import install_command, lacks, missing_languages, toolchain
 from tests.harness.programs.machine import require
 
@@ -44,7 +44,7 @@ def test_a_bare_machine_lacks_every_language_and_every_finding_has_its_remedy() 
 @pytest.mark.usefixtures("bare")
 def test_a_program_of_a_missing_language_names_what_is_missing() -> None:
     with pytest.raises(InputError, match="Ruby cannot be run here: no ruby") as caught:
-        job_of(trials.trial("ruby", 2), new_halves())
+        job_of(trials.trial("ruby", 2))
     assert "ruby-test-unit" in caught.value.remedy
 
 

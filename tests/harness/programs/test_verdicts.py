@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from harness.sandbox import Ruling
 from harness.sandbox.languages import LANGUAGES
-from harness.sandbox.programs import Program, Verdict, judge_programs
+from harness.sandbox.programs import Program, judge_programs
 from harness.sandbox.trials import proven
 from suites.tasks.languages.programs import humaneval_candidates, multipl_e_candidates, program_of
 from tests.harness.programs import humaneval_rows, multipl_e_rows
 from tests.harness.programs.machine import require
 from tests.harness.programs.multipl_e_rows import Problem
 
-FATES = {
-    "right": Verdict.PASSED,
-    "wrong": Verdict.FAILED,
-    "broken": Verdict.NOT_COMPILED,
-    "looping": Verdict.TIMED_OUT,
+FATES = {  # ruling, and whether the program compiles
+    "right": (Ruling.PASSED, True),
+    "wrong": (Ruling.ERROR, True),
+    "broken": (Ruling.ERROR, False),
+    "looping": (Ruling.TIMEOUT, True),
 }
 
 
@@ -52,7 +53,8 @@ def test_a_solution_meets_its_fate(case: str) -> None:
     require(program.language)
     # tried twice, a looping program takes two seconds by this wall clock
     limits = replace(LANGUAGES[program.language].limits, wall_seconds=1.0) if fate == "looping" else None
-    assert judge_programs([program], limits) == [FATES[fate]]
+    [verdict] = judge_programs([program], limits=limits)
+    assert (verdict.ruling, verdict.compiled) == FATES[fate], verdict.detail
 
 
 @pytest.mark.parametrize("language", humaneval_rows.CONCATENATE)
@@ -67,7 +69,8 @@ def test_solutions_fit_the_datasets_own_rows(language: str, shared: Path) -> Non
         for number, pair in solutions.items()
         for candidate in humaneval_candidates([pair], [rows[number]])[0]
     ]
-    assert judge_programs(tried) == [Verdict.PASSED, Verdict.FAILED] * len(solutions)
+    found = [(verdict.ruling, verdict.compiled) for verdict in judge_programs(tried)]
+    assert found == [FATES["right"], FATES["wrong"]] * len(solutions)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
