@@ -37,7 +37,7 @@ def examined() -> tuple[Examined, ...]:
     """The backends of this machine in the order of preference, up to the first that holds."""
     found: list[Examined] = []
     for backend in _backends():
-        found.append(Examined(backend, _lack(backend)))
+        found.append(Examined(backend, lack(backend)))
         if not found[-1].lack:
             break
     return tuple(found)
@@ -71,7 +71,7 @@ def _backends() -> Iterator[Backend]:
     yield Landlock()
 
 
-def _lack(backend: Backend) -> str:
+def lack(backend: Backend) -> str:
     """What the probe could do that it must not, or why it could not even start."""
     try:
         with spare_user() as uid:

@@ -55,10 +55,10 @@ def started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
         orders.write(marshal.dumps((*told, _orders(job, backend))))
         orders.seek(0)
         process = _spawn(launch, passed)
-        stack.callback(processes.end, process)
+        watch = stack.enter_context(Watch(job, process, status, answer))
         status_inside.close()
         answer_inside.close()
-        yield stack.enter_context(Watch(job, process, status, answer))
+        yield watch
 
 
 def outcome_of(watch: Watch, backend: Backend) -> Outcome:

@@ -4,7 +4,8 @@ Executed as a script by a bare interpreter (`-I -S`: no environment, no site-pac
 what that interpreter has built in. Argument: the descriptor of a file that holds `Orders`, marshalled.
 
 It tells the harness where it is by single bytes: `STARTED` when the sandbox stands, `COMPILED` when the
-compiler is done; then it waits for a byte, so that the output of the two steps cannot mix.
+compiler is done. After each it waits for a byte, so that the harness knows all processes of the sandbox
+before the job is one of them, and so that the output of two steps cannot mix.
 """
 
 import _signal  # type: ignore[import-not-found]  # `signal` itself takes long to import
@@ -96,11 +97,16 @@ def make_startable(path: str) -> None:
         file = os.open(path, os.O_RDONLY)
     except OSError:  # a program of the system, by its name
         return
-    try:
+    try:  # noqa: SIM105 - contextlib takes long to import
         os.fchmod(file, 0o755)
     except OSError:  # one of the system, by its path
         pass
     os.close(file)
+
+
+def tell(word: bytes, status: int, answer: int) -> None:
+    os.write(status, word)
+    os.read(answer, 1)
 
 
 def main() -> None:
@@ -110,14 +116,13 @@ def main() -> None:
     if uid >= 0:
         become(uid)
     os.chdir(folder)
-    os.write(status, STARTED)
+    tell(STARTED, status, answer)
     for step in steps[:-1]:
         code = compiled(step, [status, answer])
         if code not in step[2]:
             os._exit(code)
         make_startable(steps[-1][0][0])
-        os.write(status, COMPILED)
-        os.read(answer, 1)
+        tell(COMPILED, status, answer)
     os.close(status)
     os.close(answer)
     run(*steps[-1][:2])

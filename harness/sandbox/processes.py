@@ -2,11 +2,15 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.errors import SandboxError
+
+_LAST_SECONDS = 30.0
 _SWEEPS = 100
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -20,7 +24,7 @@ def tree(root: int) -> Iterator[int]:
     while waiting:
         process = waiting.pop()
         yield process
-        waiting += _children(process)
+        waiting += children(process)
 
 
 def resident_bytes(root: int) -> int:
@@ -41,8 +45,15 @@ def of_this_user() -> int:
     return total
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process, its descendants and its session, and wait for it.
+def end(process: subprocess.Popen[bytes], held: Sequence[int]) -> None:
+    """Kill the process, its descendants and its session, and wait until they are gone.
+
+    Args:
+        held: descriptors (pidfd) of processes that outlive it for a moment: the first of a process namespace
+            is gone when all others in it are.
+
+    Raises:
+        SandboxError: they do not go.
 
     Descendants first, and again until there are none: while it lives, those that lose their parent may
     become its own (`landlock_inside`).
@@ -57,9 +68,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()
+    for descriptor in held:
+        if not select.select([descriptor], [], [], _LAST_SECONDS)[0]:
+            raise SandboxError(
+                "the processes of a sandbox did not end when they were killed",
+                remedy="look for processes in state D; restart the machine if they stay",
+            )
 
 
-def _children(process: int) -> list[int]:
+def children(process: int) -> list[int]:
+    """Those of one process that are there now."""
     found: list[int] = []
     with contextlib.suppress(OSError, ValueError):  # it may end at any moment
         for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - twenty times a second

@@ -11,7 +11,7 @@ from typing import IO, Literal, Self
 from harness.sandbox.inside import COMPILED, STARTED
 from harness.sandbox.job import Job, Limits, Status
 from harness.sandbox.output import Stream
-from harness.sandbox.processes import resident_bytes
+from harness.sandbox.processes import children, end, resident_bytes
 
 START_SECONDS = 60.0  # for a sandbox to stand, on a machine that has much else to do
 _GLANCE = 0.05  # seconds between two looks at memory
@@ -36,6 +36,7 @@ class Watch:
         self._step_began = time.monotonic()
         self._next_glance = self._step_began + _GLANCE / 5
         self._stack = ExitStack()
+        self._held: list[int] = []
 
     def __enter__(self) -> Self:
         for file in (self.stdout.source, self.stderr.source, self._selector):
@@ -51,7 +52,8 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        with self._stack:
+            end(self._process, self._held)
 
     @property
     def running(self) -> bool:
@@ -116,6 +118,7 @@ class Watch:
         """What the first program says; False when it has said all."""
         word = self._status.read(1)
         if word == STARTED:
+            self._hold()
             self._begin("compile" if self._job.compile else "run")
         elif word == COMPILED:
             self.compile_seconds = time.monotonic() - self._step_began
@@ -123,13 +126,21 @@ class Watch:
                 stream.drain(self._limits.flood_bytes)
                 stream.restart()
             self._begin("run")
-            with suppress(BrokenPipeError):  # it was killed while it waited: its end will show
-                self._answer.write(b"g")
         return bool(word)
 
     def _begin(self, stage: Literal["compile", "run"]) -> None:
         self.stage = stage
         self._step_began = time.monotonic()
+        with suppress(BrokenPipeError):  # it was killed while it waited: its end will show
+            self._answer.write(b"g")
+
+    def _hold(self) -> None:
+        """Keep hold of the sandbox's own processes, so that their end can be waited for."""
+        if hasattr(os, "pidfd_open"):
+            for process in children(self._process.pid):
+                held = os.pidfd_open(process)
+                self._stack.callback(os.close, held)
+                self._held.append(held)
 
 
 def follow(*watches: Watch, until: Callable[[], bool]) -> None:
