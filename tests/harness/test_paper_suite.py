@@ -34,7 +34,8 @@ SIZE = {  # what a laptop can carry; method and objective stay the paper's
     # MultiPL-E is not in every mirror; HumanEval in another language stands for it
     "benchmarks.code": (
         "[{name: humaneval, tasks: humaneval, metrics: pass@1, executes_code: true, samples: 2, "
-        "gold: '{{canonical_solution}}', gen_kwargs: &few {max_gen_toks: 4, do_sample: true, temperature: 0.2}}, "
+        "gold: '{{canonical_solution}}', "
+        "gen_kwargs: &few {max_gen_toks: 4, do_sample: true, temperature: 0.2}}, "
         "{name: humaneval_php, tasks: humaneval_php, metrics: [pass@1, compiles], executes_code: true, "
         "samples: 2, gen_kwargs: *few}]"
     ),
