@@ -24,7 +24,9 @@ def _finding(name: str, prove: bool) -> Finding:
     title = LANGUAGES[name].title
     if tools is None:
         what = f"no {', '.join(lacks(name))}: its benchmarks are left out"
-        return Finding(title, False, what, f"{install_command([name])} ({INSTALL_ALL} installs all)")
+        return Finding(
+            title, False, what, f"{install_command([name])} ({INSTALL_ALL}, in a checkout, installs all)"
+        )
     return _proven(title, name, tools.version) if prove else Finding(title, True, tools.version)
 
 

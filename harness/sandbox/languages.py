@@ -123,10 +123,9 @@ GO = Language(
 GO_TEST = replace(
     GO,
     name="go_test",
-    title="Go (test file)",
+    title="Go tests",
     source="main_test.go",
-    # "-vet=off": vetting is no compiling, and MultiPL-E's own files fail it
-    compile=("go", "test", "-c", "-vet=off", "-o", "main", "main_test.go"),
+    compile=("go", "test", "-c", "-o", "main", "main_test.go"),
     proof=Proof(
         "func TestMain(m *testing.M) {{\n\tif m.Run() == 0 {{\n"
         '\t\tfirst, second := "{first}", "{second}"\n\t\tprintln("\\n" + first + second)\n\t}}\n}}',

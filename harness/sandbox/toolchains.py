@@ -16,7 +16,7 @@ from harness.sandbox.backend import PATH
 from harness.sandbox.job import Bind
 from harness.sandbox.languages import LANGUAGES, Command, Language, language_named
 
-INSTALL_ALL = ".ci/toolchains"
+INSTALL_ALL = ".ci/toolchains"  # a script over `main`
 _PATIENCE = 60.0  # seconds for a toolchain to say its version, on a busy machine
 
 

@@ -15,7 +15,7 @@ from harness.suite import BenchmarkSpec
 def language_of(task: Any) -> str | None:
     """The language of a task's programs, as its metadata say; None where they say nothing (Python's own)."""
     metadata = task.config.metadata
-    return metadata.get("language") if isinstance(metadata, dict) else None
+    return metadata.get("programming_language") if isinstance(metadata, dict) else None
 
 
 def missing_languages(tasks: Iterable[Any]) -> tuple[str, ...]:
