@@ -1,4 +1,4 @@
-"""`python -m benchmarks fusion [--json] [--quick] [--only PART]... [--model FOLDER]...`"""
+"""`python -m benchmarks ROOM [--json] [--quick] [--only PART]... [--model FOLDER]... [--mirror HUB]`"""
 
 import importlib
 import json
@@ -14,10 +14,15 @@ from rich.table import Table
 from benchmarks.machine import machine, now, versions
 from benchmarks.measure import Row
 
-ROOMS = {"fusion": ("vocabulary", "alignment", "chain", "extraction", "objective")}
+ROOMS = {
+    "fusion": ("vocabulary", "alignment", "chain", "extraction", "objective"),
+    "sandbox": ("sandbox",),
+    "scoring": ("scoring",),
+}
 WIDTH = 180  # of a table that is not printed to a terminal
 READING = {
-    "seconds, reference_seconds": "CPU seconds of ours and of the reference, least of the rounds",
+    "seconds, reference_seconds": "CPU seconds of ours and of the reference, least of the rounds; wall clock "
+    "where the case says so",
     "time_ratio": "reference_seconds / seconds: above 1, ours is faster",
     "extra_peak_mib, reference_extra_peak_mib": "peak of the resident set over what it was before, each in "
     "a fresh process; null where not measured",
@@ -40,11 +45,24 @@ READING = {
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of a real model, to be measured too; again for each source: the first is the target.",
 )
-def main(room: str, as_json: bool, quick: bool, only: tuple[str, ...], models: tuple[Path, ...]) -> None:
+@click.option(
+    "--mirror",
+    envvar="FUSEGAUGE_MIRROR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder shaped like the hub, for `sandbox` and `scoring`; without it the hub is read.",
+)
+def main(
+    room: str,
+    as_json: bool,
+    quick: bool,
+    only: tuple[str, ...],
+    models: tuple[Path, ...],
+    mirror: Path | None,
+) -> None:
     """Time each step of ROOM against a straightforward implementation in the same run."""
     date, started = now(), time.perf_counter()
     rows = []
-    for row in _rows(_parts(room, only), quick, models):
+    for row in _rows(_parts(room, only), quick, models, mirror):
         rows.append(row)
         click.echo(f"{time.perf_counter() - started:5.0f} s  {_progress(row)}", err=True)
     if as_json:
@@ -61,9 +79,11 @@ def _parts(room: str, only: tuple[str, ...]) -> list[str]:
     return [part for part in ROOMS[room] if not only or part in only]
 
 
-def _rows(parts: list[str], quick: bool, models: Sequence[Path]) -> Iterator[Row]:
+def _rows(parts: list[str], quick: bool, models: Sequence[Path], mirror: Path | None) -> Iterator[Row]:
     for part in parts:
-        yield from importlib.import_module(f"benchmarks.{part}").cases(quick, models)
+        module = importlib.import_module(f"benchmarks.{part}")
+        inputs = {"mirror": mirror} if part in ("sandbox", "scoring") else {}
+        yield from module.cases(quick, models, **inputs)
 
 
 def _progress(row: Row) -> str:

@@ -63,8 +63,8 @@ class Outcomes:
 
 
 def higher_is_better(metric: str) -> bool:
-    """The direction of a metric, for comparison and regression check alike."""
-    return metric not in LOWER_IS_BETTER
+    """The direction of a metric (or `metric,filter`), for comparison and regression check alike."""
+    return metric.partition(",")[0] not in LOWER_IS_BETTER
 
 
 def compare(

@@ -1,7 +1,9 @@
 """The scoring stages: every model answers every benchmark, one stage each, so that a killed run resumes."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +16,20 @@ if TYPE_CHECKING:
     from harness.scoring import ScoringOptions
     from harness.scoring.options import Execution
 
+SCORING = (
+    "backends execution gold journal journaled judging mirror model replay samples score selection tasks "
+    "whole_answer"
+)
+SHARED_PREFIX = (
+    "attention generation guesses lm loglikelihood memory packed_linear packing prefixes reader reuse rows "
+    "strategies"
+)
+VERDICTS = "candidate code_eval examiner nonce plain_data programs python_program"
 CODE = (
-    *(f"harness.scoring.{m}" for m in ("execution", "gold", "judging", "mirror", "model")),
-    *(f"harness.scoring.{m}" for m in ("samples", "score", "tasks")),
-    *(f"harness.sandbox.{m}" for m in ("candidate", "code_eval", "examiner", "nonce", "plain_data")),
-    *(f"harness.sandbox.{m}" for m in ("programs", "python_program")),
+    *(f"harness.scoring.{module}" for module in SCORING.split()),
+    *(f"harness.scoring.shared_prefix.{module}" for module in SHARED_PREFIX.split()),
+    "fusion.decoder",
+    *(f"harness.sandbox.{module}" for module in VERDICTS.split()),
 )
 
 # They do not decide the numbers, or (execution, the data behind a mirror) are in the tasks' fingerprint.
@@ -36,6 +47,8 @@ def scoring_options(loaded: LoadedSuite, settings: Settings) -> "ScoringOptions"
         device=spec.device,
         dtype=spec.dtype,
         batch_size=spec.batch_size,
+        backend=spec.backend,
+        backend_args=json.dumps(spec.backend_args, sort_keys=True),
         seed=spec.seed,
         execution=execution(unconfined=settings.unsafe_no_sandbox or is_micro(loaded)),
         task_folders=(bundled_folder() / "tasks", loaded.folder / "tasks"),
@@ -82,11 +95,38 @@ def score(
     benchmark: BenchmarkSpec,
     options: "ScoringOptions",
 ) -> None:
-    """One model on one benchmark: its items."""
+    """One model on one benchmark: its items. An attempt that was killed goes on from the answers it had."""
     from harness.items import write_items
-    from harness.scoring import how_executed, load_lm, score_benchmark
+    from harness.scoring import how_executed, load_lm, score_with_journal
 
     context.report(benchmark.name, 0, 1)
-    items = score_benchmark(benchmark, load_lm(model(context), options, bos=bos), options)
-    write_items(draft.folder / "items.parquet", items)
-    draft.facts |= {"items": len(items), "execution": how_executed(benchmark, options)}
+    loaded = load_lm(model(context), options, bos=bos)
+    before = loaded.tokens_read
+    scored = score_with_journal(
+        benchmark,
+        loaded,
+        options,
+        journal=_journal(draft, context),
+        report=partial(context.report, benchmark.name),
+    )
+    write_items(draft.folder / "items.parquet", scored.items)
+    draft.facts |= {
+        "items": len(scored.items),
+        "answers_reused": scored.answers_reused,
+        "answers_computed": scored.answers_computed,
+        "backend": options.backend,
+        "strategy": loaded.strategy,
+        "fallback": loaded.fallback,
+        "tokens_read": None if before is None else (loaded.tokens_read or 0) - before,
+        "execution": how_executed(benchmark, options),
+    }
+
+
+def _journal(draft: Draft, context: Context) -> Path:
+    """Where the answers of this stage are kept until it is finished.
+
+    The scratch folder is this key's, and the key holds what the model was made from; a model that is fetched
+    or trained again under its key may have other weights all the same, so these name the folder within.
+    """
+    (model,) = context.inputs.values()
+    return draft.scratch / str(model.facts["fingerprint"])

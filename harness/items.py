@@ -1,7 +1,8 @@
 """Items on disk: one parquet file per benchmark and model.
 
 Columns: item, task, prediction, gold, prompt (text), bits_per_byte (float64 or null), gold_bytes (int64 or
-null), and one `score.<metric>` (float64) per metric; null where an item lacks that metric.
+null), loglikelihoods (list of float64, nats; files from before it was kept lack it), and one `score.<metric>`
+(float64) per metric; null where an item lacks that metric.
 """
 
 from collections.abc import Sequence
@@ -59,6 +60,7 @@ def _table(items: Sequence[Item]) -> Any:
     columns = {name: arrow.array([getattr(i, name) for i in items], arrow.string()) for name in TEXTS}
     columns["bits_per_byte"] = arrow.array([i.bits_per_byte for i in items], arrow.float64())
     columns["gold_bytes"] = arrow.array([i.gold_bytes for i in items], arrow.int64())
+    columns["loglikelihoods"] = arrow.array([i.loglikelihoods for i in items], arrow.list_(arrow.float64()))
     for metric in metrics_of(items):
         columns[SCORE + metric] = arrow.array([i.scores.get(metric) for i in items], arrow.float64())
     return arrow.table(columns)

@@ -25,13 +25,16 @@ def run_notes(
     fusion: FusionSpec,
     coverage: Mapping[str, Mapping[str, float]],
     benchmarks: Sequence[BenchmarkEntry],
+    fallbacks: Mapping[str, str],
 ) -> tuple[str, ...]:
-    """Of the method, the sources and the benchmarks; `coverage` is the record's."""
+    """Of the method, the sources, the benchmarks and how models were read; `coverage` is the record's,
+    `fallbacks` says of models that were not read the fastest way why not."""
     return (
         *_method_notes(fusion),
         *_source_notes(coverage),
         *_execution_notes(benchmarks),
         *_toolchain_notes(benchmarks),
+        *_reading_notes(fallbacks),
     )
 
 
@@ -62,6 +65,11 @@ def _execution_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:
     for mode, note in _EXECUTED.items():
         if names := ", ".join(b.name for b in benchmarks if b.executed == mode):
             yield note.format(names=names)
+
+
+def _reading_notes(fallbacks: Mapping[str, str]) -> Iterator[str]:
+    for model, reason in fallbacks.items():
+        yield f"{model} was scored more slowly than others, with the same numbers: {reason}."
 
 
 def _toolchain_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:

@@ -59,7 +59,7 @@ def build_record(
         attribution=fusion["attribution"],
         attribution_by_part=fusion["attribution_by_part"],
         comparison=comparison,
-        notes=run_notes(loaded.suite.fusion, coverage, benchmarks),
+        notes=run_notes(loaded.suite.fusion, coverage, benchmarks, _fallbacks(pipeline, outcomes)),
     )
 
 
@@ -152,6 +152,12 @@ def _coverage(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
         for name, outcome in outcomes.items()
         if name.startswith("alignment:")
     }
+
+
+def _fallbacks(pipeline: Pipeline, outcomes: Mapping[str, Outcome]) -> dict[str, str]:
+    """Of models that were not read the fastest way: why not, as their last benchmark says it."""
+    facts = {model: outcomes[stage.name].entry.facts for (model, _), stage in pipeline.scoring.items()}
+    return {model: str(found["fallback"]) for model, found in facts.items() if found.get("fallback")}
 
 
 def library_versions() -> dict[str, str]:

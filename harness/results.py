@@ -29,12 +29,13 @@ class Item(Record):
 
     item: str  # hash of task name and document: the same for every model
     task: str
-    scores: dict[str, float]  # every metric of the task, in lm-eval's own unit (0 to 1 for accuracies)
+    scores: dict[str, float]  # metric, or "metric,filter" where that filter was not chosen; lm-eval's unit
     prediction: str  # the chosen answer, or the generated text
     gold: str
     prompt: str
     bits_per_byte: float | None = None  # of the gold continuation
     gold_bytes: int | None = None
+    loglikelihoods: tuple[float, ...] = ()  # nats; every choice in order, or the target; () where generated
 
 
 class ModelEntry(Record):

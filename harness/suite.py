@@ -126,7 +126,9 @@ class BenchmarkSpec(Frozen):
 
 class ScoringSpec(Frozen):
     seed: Seed = 1234
-    batch_size: int = Field(default=8, gt=0)
+    backend: str = "fusegauge"  # lm-eval's name of a model class: hf, vllm, sglang, local-completions, ...
+    backend_args: dict[str, Any] = {}  # further arguments of that class; {folder} is where the model lies
+    batch_size: int = Field(default=8, gt=0)  # of backends that do not find theirs; fusegauge does
     device: str = "auto"  # or cpu, cuda, cuda:<number>, mps
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     bits_per_byte: bool = True

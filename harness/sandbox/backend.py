@@ -5,7 +5,8 @@ import shutil
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
@@ -13,6 +14,7 @@ from typing import BinaryIO, ClassVar, Literal
 from harness.sandbox.job import Job
 
 Mode = Literal["sandbox", "reduced", "subprocess"]  # as results record it
+_BLOCK = 4096
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -26,6 +28,7 @@ class Launch:
     environment: Mapping[str, str] = field(default_factory=dict)
     descriptors: Sequence[int] = ()  # for the process alone: closed here once it has started
     clean: Callable[[], None] = lambda: None
+    disk_used: Callable[[], int] = lambda: 0  # bytes in the job's folder, where nothing else bounds them
 
 
 class Backend(ABC):
@@ -66,6 +69,20 @@ def folder_for(job: Job) -> tuple[Path, Callable[[], None]]:
         path.write_bytes(contents(data))
         path.chmod(0o755)
     return folder, lambda: shutil.rmtree(folder, ignore_errors=True)
+
+
+def bytes_in(folder: Path) -> int:
+    """What a folder's files take, each at least a block."""
+    return sum(max(_BLOCK, size) for size in _sizes(str(folder)))
+
+
+def _sizes(folder: str) -> Iterator[int]:
+    with suppress(OSError), os.scandir(folder) as entries:  # any of it may be gone at any moment
+        for entry in entries:
+            with suppress(OSError):
+                yield entry.stat(follow_symlinks=False).st_size
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sizes(entry.path)
 
 
 def in_memory(data: bytes) -> int:

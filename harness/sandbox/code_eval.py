@@ -16,6 +16,7 @@ from harness.sandbox.python_program import LIMITS, PythonProgram
 from harness.sandbox.running import judge_all
 from harness.sandbox.verdict import Verdict
 
+USUAL_K = (1, 10, 100)
 WALL_CLOCK = 4  # times the CPU time
 
 Results = dict[int, list[tuple[int, dict[str, Any]]]]
@@ -47,7 +48,7 @@ class CodeEval:
         *,
         references: Sequence[str],
         predictions: Sequence[Sequence[str]],
-        k: Sequence[int] = (1, 10, 100),
+        k: Sequence[int] | None = None,
         num_workers: int | None = None,  # noqa: ARG002 - as many as there are cores
         timeout: float = 3.0,
         backend: Backend | None = None,
@@ -58,7 +59,7 @@ class CodeEval:
         Args:
             references: test program per problem.
             predictions: candidate programs per problem.
-            k: for which k to estimate pass@k.
+            k: for which k to estimate pass@k; None for those of `USUAL_K` for which there are samples.
             timeout: CPU seconds per program, rounded up; the wall clock allows WALL_CLOCK times that.
             backend: how programs are confined; None for the best of this machine.
             given: the prompt with which the predictions begin, if known (`PythonProgram.given`).
@@ -67,9 +68,11 @@ class CodeEval:
             ({"pass@k": mean over problems}, {problem: [(candidate, {"passed": .., "result": ..})]}).
 
         Raises:
-            InputError: no sandbox works here.
+            InputError: no sandbox works here, or a k that was asked for is more than a problem's samples.
             SandboxError: a sandbox failed.
         """
+        least = min(map(len, predictions), default=0)
+        wanted = [n for n in USUAL_K if n <= least] if k is None else k
         limits = replace(LIMITS, cpu_seconds=max(1, ceil(timeout)), wall_seconds=WALL_CLOCK * timeout)
         programs = [
             PythonProgram(source, tests, given if source.startswith(given) else "")
@@ -79,7 +82,7 @@ class CodeEval:
         verdicts = judge_all(programs, backend, limits=limits)
         ends = [0, *accumulate(len(sources) for sources in predictions)]
         problems = [verdicts[a:b] for a, b in pairwise(ends)]
-        return _estimates(problems, k), {i: _rows(i, problem) for i, problem in enumerate(problems)}
+        return _estimates(problems, wanted), {i: _rows(i, problem) for i, problem in enumerate(problems)}
 
 
 def _estimates(problems: Sequence[Sequence[Verdict]], ks: Sequence[int]) -> dict[str, float]:

@@ -55,7 +55,7 @@ def started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
         orders.write(marshal.dumps((*told, _orders(job, backend))))
         orders.seek(0)
         process = _spawn(launch, passed)
-        watch = stack.enter_context(Watch(job, process, status, answer))
+        watch = stack.enter_context(Watch(job, process, status, answer, launch.disk_used))
         status_inside.close()
         answer_inside.close()
         yield watch

@@ -7,7 +7,7 @@ from typing import Literal
 
 JOB_FOLDER = "/job"  # where a program finds its files, in a sandbox that has its own root folder
 
-Status = Literal["ok", "exit", "signal", "timeout", "memory", "output"]
+Status = Literal["ok", "exit", "signal", "timeout", "memory", "output", "disk"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Jobs confined by Landlock and seccomp alone, where namespaces are refused: a reduced sandbox.
 
 Less than in `bubblewrap`: the job is a process among this machine's others (which it cannot signal, trace or
-read), its folder is one of this machine's disk (each file is bounded, all of them together are not), it can
+read), its folder is on this machine's disk (all that is in it is measured now and then, not bounded), it can
 see which files there are, and where this process is not root's it may not change a file's mode by its path.
 Results that came about so are marked "reduced".
 """
@@ -16,6 +16,7 @@ from harness.sandbox import seccomp
 from harness.sandbox.backend import (
     Backend,
     Launch,
+    bytes_in,
     environment,
     folder_for,
     in_memory,
@@ -51,6 +52,7 @@ class Landlock(Backend):
             environment=environment(job, str(folder)),
             descriptors=[orders],
             clean=clean,
+            disk_used=lambda: bytes_in(folder),
         )
 
 

@@ -192,7 +192,7 @@ def receive(descriptor: int) -> str | None:
     """Read one message; None at the end of the channel, or for one that is no message."""
     header = _exactly(descriptor, _HEADER)
     try:
-        size = int(header, 16)
+        size = int(header, 16) if len(header) == _HEADER else -1
     except ValueError:
         return None
     data = _exactly(descriptor, size) if 0 <= size <= LARGEST else b""

@@ -5,13 +5,15 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import SandboxError
 
 _LAST_SECONDS = 30.0
-_SWEEPS = 100
+_SWEEPING_SECONDS = 5.0
+_BETWEEN_SWEEPS = 0.002
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -58,12 +60,12 @@ def end(process: subprocess.Popen[bytes], held: Sequence[int]) -> None:
     Descendants first, and again until there are none: while it lives, those that lose their parent may
     become its own (`landlock_inside`).
     """
-    for _ in range(_SWEEPS):
-        if not (found := [pid for pid in tree(process.pid) if pid != process.pid]):
-            break
+    deadline = time.monotonic() + _SWEEPING_SECONDS
+    while (found := [pid for pid in tree(process.pid) if pid != process.pid]) and time.monotonic() < deadline:
         for descendant in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(descendant, signal.SIGKILL)
+        time.sleep(_BETWEEN_SWEEPS)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 
 from harness.errors import InputError
-from harness.sandbox.backend import Backend, Launch, environment, folder_for
+from harness.sandbox.backend import Backend, Launch, bytes_in, environment, folder_for
 from harness.sandbox.job import Job
 
 
@@ -30,4 +30,10 @@ class Unconfined(Backend):
                 remedy="score code benchmarks there, or leave out --unsafe-no-sandbox",
             )
         folder, clean = folder_for(job)
-        return Launch(inside, str(folder), environment=environment(job, str(folder)), clean=clean)
+        return Launch(
+            inside,
+            str(folder),
+            environment=environment(job, str(folder)),
+            clean=clean,
+            disk_used=lambda: bytes_in(folder),
+        )

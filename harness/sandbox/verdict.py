@@ -13,7 +13,7 @@ class Ruling(StrEnum):
     FAILED = "failed"  # a test did not hold
     TIMEOUT = "timeout"
     MEMORY = "memory"
-    OUTPUT = "output"  # wrote more than is allowed
+    OUTPUT = "output"  # wrote more than is allowed, to its streams or its folder
     ERROR = "error"  # raised, did not compile, exited early, was killed
 
 
@@ -35,4 +35,5 @@ LIMIT_RULINGS: dict[Status, Ruling] = {
     "timeout": Ruling.TIMEOUT,
     "memory": Ruling.MEMORY,
     "output": Ruling.OUTPUT,
+    "disk": Ruling.OUTPUT,
 }

@@ -22,7 +22,12 @@ class Watch:
     """A job from its start to its end. Use as a context manager."""
 
     def __init__(
-        self, job: Job, process: subprocess.Popen[bytes], status: IO[bytes], answer: IO[bytes]
+        self,
+        job: Job,
+        process: subprocess.Popen[bytes],
+        status: IO[bytes],
+        answer: IO[bytes],
+        disk_used: Callable[[], int],
     ) -> None:
         assert process.stdout is not None and process.stderr is not None
         self.stage: Literal["compile", "run"] | None = None  # None: the sandbox does not stand yet
@@ -32,6 +37,7 @@ class Watch:
         self.stdout = Stream(process.stdout, job.limits.output_bytes)
         self.stderr = Stream(process.stderr, job.limits.output_bytes)
         self._job, self._process, self._status, self._answer = job, process, status, answer
+        self._disk_used = disk_used
         self._selector = selectors.DefaultSelector()
         self._step_began = time.monotonic()
         self._next_glance = self._step_began + _GLANCE / 5
@@ -109,10 +115,15 @@ class Watch:
             self.ended_by = "timeout"
         elif time.monotonic() >= self._next_glance:
             self._next_glance = time.monotonic() + _GLANCE
-            now = resident_bytes(self._process.pid)
-            self.peak_bytes = max(self.peak_bytes, now)
-            if now > self._limits.memory_bytes:
-                self.ended_by = "memory"
+            self._glance()
+
+    def _glance(self) -> None:
+        now = resident_bytes(self._process.pid)
+        self.peak_bytes = max(self.peak_bytes, now)
+        if now > self._limits.memory_bytes:
+            self.ended_by = "memory"
+        elif self._disk_used() > self._job.disk_bytes:
+            self.ended_by = "disk"
 
     def _hear(self) -> bool:
         """What the first program says; False when it has said all."""

@@ -1,8 +1,8 @@
 """Scoring through lm-eval as a library: the only importer of lm_eval.
 
 `validate_benchmarks`, `missing_datasets`, `datasets_of`, `describe_tasks` and `task_fingerprint` serve
-planning; `load_lm` and `score_benchmark` score. lm-eval itself (nine seconds of import) is imported inside
-the functions that need it.
+planning; `load_lm`, `score_benchmark` and `score_with_journal` score. lm-eval itself (nine seconds of import)
+is imported inside the functions that need it.
 """
 
 from harness.scoring.availability import how_executed
@@ -11,13 +11,14 @@ from harness.scoring.description import TaskDescription, describe_tasks
 from harness.scoring.fingerprint import task_fingerprint
 from harness.scoring.model import LoadedLM, load_lm
 from harness.scoring.options import DatasetRef, Execution, ScoringOptions
-from harness.scoring.score import score_benchmark
+from harness.scoring.score import Scored, score_benchmark, score_with_journal
 from harness.scoring.validation import missing_datasets, validate_benchmarks
 
 __all__ = [
     "DatasetRef",
     "Execution",
     "LoadedLM",
+    "Scored",
     "ScoringOptions",
     "TaskDescription",
     "datasets_of",
@@ -26,6 +27,7 @@ __all__ = [
     "load_lm",
     "missing_datasets",
     "score_benchmark",
+    "score_with_journal",
     "task_fingerprint",
     "validate_benchmarks",
 ]

@@ -33,7 +33,7 @@ class SwitchedCodeEval(CodeEval):
         *,
         references: Sequence[str],
         predictions: Sequence[Sequence[str]],
-        k: Sequence[int] = (1, 10, 100),
+        k: Sequence[int] | None = None,
         num_workers: int | None = None,
         timeout: float = 3.0,
         backend: Backend | None = None,
@@ -45,7 +45,7 @@ class SwitchedCodeEval(CodeEval):
             InputError: in mode "refused".
         """
         if self.mode == "inspect":
-            return {f"pass@{n}": 0.0 for n in k}, {}
+            return {f"pass@{n}": 0.0 for n in k or ()}, {}
         return super().compute(
             references=references,
             predictions=predictions,

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from harness.scoring.availability import program_parts
 from harness.scoring.options import ScoringOptions
+from harness.scoring.replay import draws_in_sequence
+from harness.scoring.selection import chosen
 from harness.scoring.tasks import effective_fewshot, executes_code, inspect_tasks
 from harness.suite import BenchmarkSpec
 
@@ -37,12 +38,12 @@ def task_fingerprint(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:
         "seed": options.seed,
         "bits_per_byte": options.bits_per_byte,
         "benchmark": benchmark.model_dump(mode="json", exclude={"name", "metrics", "tasks"}),
-        "tasks": {name: _task_parts(benchmark, task, options) for name, task in tasks.items()},
+        "tasks": {name: _task_parts(name, benchmark, task, options) for name, task in tasks.items()},
     }
     return _digest(parts)
 
 
-def _task_parts(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> dict[str, Any]:
+def _task_parts(name: str, benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> dict[str, Any]:
     fewshot = effective_fewshot(benchmark, task)
     examples = getattr(getattr(task, "sampler", None), "df", None) or ()
     return {
@@ -51,7 +52,7 @@ def _task_parts(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) ->
         "fewshot": fewshot,
         "execution": _executes(options) if executes_code(benchmark, task) else "",
         "program": program_parts(task),
-        "documents": documents_hash(islice(task.eval_docs, benchmark.limit)),
+        "documents": documents_hash(_deciding(name, benchmark, task, options)),
         "examples": documents_hash(examples) if fewshot else "",
     }
 
@@ -59,6 +60,15 @@ def _task_parts(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) ->
 def _executes(options: ScoringOptions) -> str:
     """Whether programs are run; how they are confined changes no honest program's verdict."""
     return "refused" if options.execution == "refused" else "run"
+
+
+def _deciding(name: str, benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> list[Any]:
+    """The documents that decide what is asked: those that are scored, and where their few-shot examples are
+    drawn one document after the other, all."""
+    documents = list(task.eval_docs)
+    if draws_in_sequence(task, effective_fewshot(benchmark, task)):
+        return documents
+    return [documents[i] for i in chosen(name, documents, benchmark.limit, options.seed)]
 
 
 def documents_hash(documents: Iterable[Any]) -> str:

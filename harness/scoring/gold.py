@@ -7,7 +7,9 @@ moves that over to the continuation before it tokenises. Bytes do not depend on 
 compares models that tokenise differently.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import log
 from typing import Any
@@ -99,24 +101,29 @@ def first_text(target: Any) -> str:
     return str(target)
 
 
-def score_continuations(lm: Any, golds: Sequence[Gold]) -> list[float | None]:
-    """Log-likelihood (nats) of each continuation; None where the tokenizer leaves nothing to score.
+def score_continuations(
+    lm: Any, golds: Sequence[Gold], ask: Callable[[list[Any]], Sequence[Any]] | None = None
+) -> list[float | None]:
+    """Log-likelihood (nats) of each continuation; None where nothing can be scored.
 
-    `f(` and `)` may be one token: then the prompt's tokens are all there is, and lm-eval would stop there.
+    `f(` and `)` may be one token: then the prompt's tokens are all there is, and lm-eval would stop there. A
+    model that does not say how it tokenises (one behind a server) is asked for every continuation.
+
+    Args:
+        lm: an lm_eval.api.model.LM of any class.
+        ask: takes requests to it, where something stands between; None: its own `loglikelihood`.
     """
     from lm_eval.api.instance import Instance
 
     lengths = [_tokens(lm, gold) for gold in golds]
-    scorable = [i for i, (_, scored) in enumerate(lengths) if 0 < scored <= lm.max_length]
+    scorable = [i for i, length in enumerate(lengths) if _is_scorable(lm, golds[i], length)]
     if not scorable:
         return [None] * len(golds)
     pairs = [(golds[i].context, golds[i].continuation) for i in scorable]
     requests = [Instance("loglikelihood", {}, pair, 0, ("gold", i, 1)) for i, pair in enumerate(pairs)]
-    longest = min(lm.max_length, max(sum(lengths[i]) for i in scorable))
-    vocabulary = lm.config.get_text_config().vocab_size
-    with replaced(lm, "batch_size_per_gpu", rows_at_once(longest, vocabulary, lm.batch_size_per_gpu)):
-        answers = lm.loglikelihood(requests)
-    found = {i: float(answer[0]) for i, answer in zip(scorable, answers, strict=True)}
+    with _within_memory(lm, [lengths[i] for i in scorable]):
+        answers = _answered(ask or lm.loglikelihood, requests)
+    found = dict(zip(scorable, answers, strict=True))
     return [found.get(i) for i in range(len(golds))]
 
 
@@ -128,10 +135,44 @@ def rows_at_once(tokens: int, vocabulary: int, batch_size: int) -> int:
     return max(1, min(batch_size, LOGITS_AT_ONCE // (tokens * vocabulary)))
 
 
-def _tokens(lm: Any, gold: Gold) -> tuple[int, int]:
-    """Tokens of the context and of the continuation."""
+def _answered(ask: Callable[[list[Any]], Sequence[Any]], requests: list[Any]) -> list[float | None]:
+    try:
+        answers = ask(requests)
+    except (NotImplementedError, AssertionError):  # how lm-eval says that a server gives no log-probabilities
+        return [None] * len(requests)
+    return [None if answer is None else float(answer[0]) for answer in answers]
+
+
+def _is_scorable(lm: Any, gold: Gold, length: tuple[int, int] | None) -> bool:
+    if length is None:
+        return bool(gold.continuation)
+    return 0 < length[1] <= _window(lm)
+
+
+def _window(lm: Any) -> int:
+    """The longest text in tokens that the model reads; classes that do not tell cut it themselves."""
+    return int(getattr(lm, "max_length", sys.maxsize))
+
+
+@contextmanager
+def _within_memory(lm: Any, lengths: Sequence[tuple[int, int] | None]) -> Iterator[None]:
+    """Batches of lm-eval's Hugging Face class that fit; any other class looks after itself."""
+    known = [sum(length) for length in lengths if length is not None]
+    if getattr(lm, "manages_memory", False) or not known or not hasattr(lm, "batch_size_per_gpu"):
+        yield
+        return
+    vocabulary = lm.config.get_text_config().vocab_size
+    rows = rows_at_once(min(_window(lm), max(known)), vocabulary, lm.batch_size_per_gpu)
+    with replaced(lm, "batch_size_per_gpu", rows):
+        yield
+
+
+def _tokens(lm: Any, gold: Gold) -> tuple[int, int] | None:
+    """Tokens of the context and of the continuation; None where the model's class does not tell."""
     if not gold.continuation:
         return 0, 0
+    if not hasattr(lm, "_encode_pair") or getattr(lm, "tokenizer_backend", "") is None:
+        return None
     if gold.context:
         context, continuation = lm._encode_pair(gold.context, gold.continuation)
         return len(context), len(continuation)

@@ -1,4 +1,4 @@
-"""A model folder behind lm-eval's own Hugging Face backend, the last one kept for the next benchmark."""
+"""A model folder behind one of lm-eval's model classes, the last one kept for the next benchmark."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,16 +7,35 @@ from typing import Any
 
 from fusion.models import pick_device
 from harness.errors import InputError
+from harness.scoring.backends import build_lm
 from harness.scoring.options import ScoringOptions
 from harness.scoring.patching import no_weight_bars, quiet
 
 
 @dataclass(frozen=True)
 class LoadedLM:
-    """A model ready to be scored. `lm` is an lm_eval.models.huggingface.HFLM."""
+    """A model ready to be scored. `lm` is an lm_eval.api.model.LM."""
 
     folder: Path
     lm: Any
+
+    @property
+    def strategy(self) -> str:
+        """How our own class reads it ("tree", "reuse", "plain"); of another class nothing is known."""
+        chosen = getattr(self.lm, "chosen", None)
+        return "" if chosen is None else str(chosen.strategy)
+
+    @property
+    def tokens_read(self) -> int | None:
+        """Tokens that our own class has computed since it was loaded; None where nobody counts."""
+        reader = getattr(getattr(self.lm, "chosen", None), "reader", None)
+        return None if reader is None else int(reader.tokens_read)
+
+    @property
+    def fallback(self) -> str:
+        """Why our own class does not read it the fastest way; empty where it does."""
+        chosen = getattr(self.lm, "chosen", None)
+        return "" if chosen is None else str(chosen.reason)
 
 
 def load_lm(folder: Path, options: ScoringOptions, *, bos: bool | None = None) -> LoadedLM:
@@ -26,30 +45,29 @@ def load_lm(folder: Path, options: ScoringOptions, *, bos: bool | None = None) -
         bos: begin every text with the beginning-of-text token; None leaves it to the tokenizer.
 
     Raises:
-        InputError: the folder holds no model.
+        InputError: the folder holds no model, or the backend cannot be used.
     """
     if not (folder / "config.json").is_file():
         raise InputError(f"no model at {folder}: config.json is missing", remedy="fetch it with `prepare`")
-    device = pick_device(options.device)
-    return _load(folder.resolve(), _weights_state(folder), device, options.dtype, options.batch_size, bos)
+    return _load(folder.resolve(), _weights_state(folder), _relevant(options), bos)
+
+
+def _relevant(options: ScoringOptions) -> ScoringOptions:
+    """What of the options a loaded model depends on."""
+    return ScoringOptions(
+        device=pick_device(options.device),
+        dtype=options.dtype,
+        batch_size=options.batch_size,
+        backend=options.backend,
+        backend_args=options.backend_args,
+    )
 
 
 @lru_cache(maxsize=1)
-def _load(
-    folder: Path, state: tuple[int, ...], device: str, dtype: str, batch_size: int, bos: bool | None
-) -> LoadedLM:
+def _load(folder: Path, state: tuple[int, ...], options: ScoringOptions, bos: bool | None) -> LoadedLM:
     del state  # only part of the key: weights that changed on disk are loaded again
-    from lm_eval.models.huggingface import HFLM
-
     with quiet(), no_weight_bars():
-        lm = HFLM(
-            pretrained=str(folder),
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            add_bos_token=bos,
-        )
-    return LoadedLM(folder, lm)
+        return LoadedLM(folder, build_lm(folder, options, options.device, bos))
 
 
 def _weights_state(folder: Path) -> tuple[int, ...]:

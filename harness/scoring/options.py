@@ -15,7 +15,9 @@ class ScoringOptions:
     offline: bool = False  # never ask the network
     device: str = "auto"
     dtype: str = "float32"
-    batch_size: int = 8
+    batch_size: int = 8  # of a backend that does not look after its memory itself
+    backend: str = "fusegauge"  # lm-eval's name of the model class
+    backend_args: str = "{}"  # further arguments of that class, a JSON object
     seed: int = 1234  # of few-shot sampling and of every generator lm-eval seeds
     execution: Execution = "refused"  # what happens to model-written code
     task_folders: tuple[Path, ...] = ()  # lm-eval task YAML of our own

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-_WITH_BARS = ("lm_eval.api.model", "lm_eval.api.task", "lm_eval.models.huggingface")
+_WITH_BARS = (
+    *("lm_eval.api.model", "lm_eval.api.task", "lm_eval.models.huggingface"),
+    "harness.scoring.shared_prefix.lm",
+)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import InputError, nearest
 from harness.results import Item
 from harness.scoring.gold import Gold, bits_per_byte, choice_gold, first_text, scored_bytes, target_gold
+from harness.scoring.tasks import chosen_filter, filter_names, score_name
 from harness.suite import BenchmarkSpec
 
 PROMPT_CHARACTERS = 4000  # of the prompt's end, kept in the item
@@ -26,34 +27,82 @@ class Answer:
     gold: Gold
     prediction: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
+    loglikelihoods: tuple[float, ...] = ()
 
 
-def answer_of(name: str, task: Any, benchmark: BenchmarkSpec, sample: Mapping[str, Any]) -> Answer:
-    """An lm-eval sample as an answer."""
-    doc, arguments = sample["doc"], sample["arguments"]
-    values = {metric: sample[metric] for metric in sample["metrics"]}
-    scores = {metric: float(value) for metric, value in values.items() if isinstance(value, Real)}
-    gold, prediction = _gold_and_prediction(task, benchmark, doc, arguments, sample)
-    return Answer(name, doc, str(arguments[0][0]), gold, prediction, scores)
+def answers_of(
+    name: str, task: Any, benchmark: BenchmarkSpec, samples: Sequence[Mapping[str, Any]]
+) -> list[Answer]:
+    """lm-eval's samples of one task as answers, documents in order.
+
+    lm-eval gives one sample for each filter and document. An answer is what the chosen filter made of it, and
+    has the scores of all filters.
+    """
+    chosen = chosen_filter(benchmark, task)
+    by_filter = {f: [s for s in samples if s["filter"] == f] for f in filter_names(task)}
+    documents = zip(*by_filter.values(), strict=True)
+    return [
+        _answer(name, task, benchmark, dict(zip(by_filter, document, strict=True)), chosen)
+        for document in documents
+    ]
 
 
-def _gold_and_prediction(
-    task: Any, benchmark: BenchmarkSpec, doc: Any, arguments: Sequence[Any], sample: Mapping[str, Any]
-) -> tuple[Gold, str]:
+def _answer(
+    name: str, task: Any, benchmark: BenchmarkSpec, by_filter: Mapping[str, Mapping[str, Any]], chosen: str
+) -> Answer:
+    sample = by_filter[chosen]
+    gold, prediction = _gold_and_prediction(task, benchmark, sample)
+    return Answer(
+        task=name,
+        doc=sample["doc"],
+        prompt=str(sample["arguments"][0][0]),
+        gold=gold,
+        prediction=prediction,
+        scores=_scores(by_filter, chosen),
+        loglikelihoods=_loglikelihoods(task, sample),
+    )
+
+
+def _scores(by_filter: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str, float]:
+    """Numbers under every filter, the chosen one's first."""
+    return {
+        score_name(metric, name, chosen): float(sample[metric])
+        for name, sample in sorted(by_filter.items(), key=lambda named: named[0] != chosen)
+        for metric in sample["metrics"]
+        if isinstance(sample[metric], Real)
+    }
+
+
+def _loglikelihoods(task: Any, sample: Mapping[str, Any]) -> tuple[float, ...]:
+    """Nats: of every choice in order (without the context-free ones that mutual information asks for), of the
+    target, or of the whole text; none where the task generates."""
     filtered = sample["filtered_resps"]
+    match task.OUTPUT_TYPE:
+        case "multiple_choice":
+            return tuple(float(r[0]) for r in filtered[: len(task.doc_to_choice(sample["doc"]))])
+        case "loglikelihood":
+            return (float(filtered[0][0]),)
+        case "loglikelihood_rolling":
+            return (float(filtered[0]),)
+        case _:
+            return ()
+
+
+def _gold_and_prediction(task: Any, benchmark: BenchmarkSpec, sample: Mapping[str, Any]) -> tuple[Gold, str]:
+    doc, arguments, filtered = sample["doc"], sample["arguments"], sample["filtered_resps"]
+    loglikelihoods = _loglikelihoods(task, sample)
     context = str(arguments[0][0])
     match task.OUTPUT_TYPE:
         case "multiple_choice":
-            loglikelihoods = [float(response[0]) for response in filtered]
             choices = task.doc_to_choice(doc)
             best = max(range(len(choices)), key=loglikelihoods.__getitem__)
             gold, prediction = choice_gold(task, doc, arguments, loglikelihoods), str(choices[best])
         case "loglikelihood":
             target = str(arguments[0][1])
-            gold = Gold(target.strip(), context, target, float(filtered[0][0]))
+            gold = Gold(target.strip(), context, target, loglikelihoods[0])
             prediction = target.strip() if filtered[0][1] else ""
         case "loglikelihood_rolling":
-            return Gold("", "", context, float(filtered[0])), ""
+            return Gold("", "", context, loglikelihoods[0]), ""
         case _:
             return target_gold(task, benchmark, doc, context), first_text(filtered[0])
     return (gold if benchmark.gold is None else target_gold(task, benchmark, doc, context)), prediction
@@ -76,6 +125,7 @@ def _item(item: str, answer: Answer, loglikelihood: float | None) -> Item:
         prompt=answer.prompt[-PROMPT_CHARACTERS:],
         bits_per_byte=bits,
         gold_bytes=None if bits is None else scored_bytes(answer.gold),
+        loglikelihoods=answer.loglikelihoods,
     )
 
 
@@ -104,7 +154,8 @@ def misnamed_metrics(benchmark: BenchmarkSpec, task: Any) -> list[str]:
     documents together: item by item it would be compared in the wrong direction and unit.
     """
     own = getattr(task.config, "process_results", None) is not None
-    if task.OUTPUT_TYPE != "loglikelihood" or own or "perplexity" not in benchmark.metrics:
+    named = {metric.partition(",")[0] for metric in benchmark.metrics}
+    if task.OUTPUT_TYPE != "loglikelihood" or own or "perplexity" not in named:
         return []
     return [
         "its per-document 'perplexity' is a log-likelihood and cannot be compared as a perplexity; leave it "

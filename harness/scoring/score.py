@@ -1,13 +1,15 @@
 """Score a benchmark: lm-eval's own evaluation, then bits per byte through the same model.
 
-Documents are lm-eval's: `limit` means the first so many, and few-shot examples come from its sampler, which
-draws on from one document to the next. So with the same limit and seed the numbers equal its command line's,
-item by item; with another limit a prompt may have other examples (unless its task samples `first_n`).
+Documents and prompts are those of an unlimited lm-eval run with the same seed, item by item; a limit chooses
+among them (`selection`) and changes no prompt (`replay`). Every answer goes through a journal, from which an
+attempt that was killed goes on.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
@@ -16,60 +18,116 @@ from harness.scoring.availability import is_run
 from harness.scoring.catalogue import task_manager
 from harness.scoring.execution import prompted
 from harness.scoring.gold import Gold, score_continuations, target_gold
+from harness.scoring.journal import Journal
+from harness.scoring.journaled import JournaledLM, Report
 from harness.scoring.model import LoadedLM
 from harness.scoring.options import ScoringOptions
 from harness.scoring.patching import replaced
-from harness.scoring.samples import Answer, answer_of, items_of, misnamed_metrics, require_metrics
+from harness.scoring.replay import replay_draws
+from harness.scoring.samples import Answer, answers_of, items_of, misnamed_metrics, require_metrics
+from harness.scoring.selection import chosen
 from harness.scoring.tasks import (
     Tasks,
     build_tasks,
-    chosen_filter,
     configure,
     draw_samples,
+    effective_fewshot,
     environment,
     executes_code,
+    filter_mistakes,
 )
 from harness.suite import BenchmarkSpec
 
+Places = Mapping[str, Sequence[int]]  # task -> indices of the documents that are scored
 
-def score_benchmark(benchmark: BenchmarkSpec, model: LoadedLM, options: ScoringOptions) -> list[Item]:
+
+@dataclass(frozen=True)
+class Scored:
+    """Items of one model on one benchmark, and how many of the answers an earlier attempt had left."""
+
+    items: list[Item]
+    answers_reused: int
+    answers_computed: int
+
+
+def score_benchmark(
+    benchmark: BenchmarkSpec,
+    model: LoadedLM,
+    options: ScoringOptions,
+    *,
+    journal: Path | None = None,
+    report: Report | None = None,
+) -> list[Item]:
+    """The items of `score_with_journal`."""
+    return score_with_journal(benchmark, model, options, journal=journal, report=report).items
+
+
+def score_with_journal(
+    benchmark: BenchmarkSpec,
+    model: LoadedLM,
+    options: ScoringOptions,
+    *,
+    journal: Path | None = None,
+    report: Report | None = None,
+) -> Scored:
     """Score one model on one benchmark: one item per document, tasks pooled in the benchmark's order.
 
     Where model-written code is refused, or cannot be run because its language's toolchain is missing, nothing
     is generated: items then have no scores, only bits per byte.
+
+    Args:
+        journal: folder that keeps answers as they come, for this model, benchmark and options alone; what it
+            holds already is not asked again. None: a killed scoring begins anew.
+        report: hears of progress in answers; their number grows when the gold continuations are asked.
 
     Raises:
         InputError: unknown task, missing dataset, a metric that the task does not give per document.
     """
     with environment(options, "inspect"):  # code tasks run a program of their own when they are imported
         tasks = build_tasks(benchmark.tasks, options)
-    _require_sound_metrics(benchmark, tasks)
+    _require_sound(benchmark, tasks)
     draw_samples(benchmark, tasks)
-    with environment(options, options.execution):
-        run = {name: task for name, task in tasks.items() if is_run(benchmark, task, options)}
-        samples = _evaluate(run, benchmark, model.lm, options) if run else {}
-        answers = [
-            answer
-            for name, task in tasks.items()
-            for answer in (
-                _answers(name, task, benchmark, samples[name])
-                if name in run
-                else _unanswered(name, task, benchmark, options)
-            )
-        ]
-        return items_of(answers, _loglikelihoods([a.gold for a in answers], model.lm, options))
+    with environment(options, options.execution), JournaledLM(model.lm, Journal(journal), report) as lm:
+        answers = list(_answers(tasks, benchmark, lm, options))
+        items = items_of(answers, _loglikelihoods([a.gold for a in answers], lm, options))
+    return Scored(items, lm.reused, lm.computed)
 
 
-def _require_sound_metrics(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
+def _answers(
+    tasks: Tasks, benchmark: BenchmarkSpec, lm: JournaledLM, options: ScoringOptions
+) -> Iterator[Answer]:
+    places = {name: _limited(name, task, benchmark, options) for name, task in tasks.items()}
+    run = {name: task for name, task in tasks.items() if is_run(benchmark, task, options)}
+    samples = _evaluate(run, places, benchmark, lm, options) if run else {}
     for name, task in tasks.items():
-        for mistake in misnamed_metrics(benchmark, task):
+        if name in run:
+            answers = answers_of(name, task, benchmark, samples[name])
+            require_metrics(benchmark, answers)
+            yield from answers
+        else:
+            yield from _unanswered(name, task, places[name], benchmark, options)
+
+
+def _limited(name: str, task: Any, benchmark: BenchmarkSpec, options: ScoringOptions) -> Sequence[int]:
+    """The documents to score, for which the task is prepared to draw its examples."""
+    documents = list(task.eval_docs)
+    places = chosen(name, documents, benchmark.limit, options.seed)
+    replay_draws(task, effective_fewshot(benchmark, task), documents, places)
+    return places
+
+
+def _require_sound(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
+    for name, task in tasks.items():
+        for mistake in (*filter_mistakes(benchmark, task), *misnamed_metrics(benchmark, task)):
             raise InputError(
                 f"benchmark {benchmark.name}: task {name}: {mistake}",
-                remedy="name another metric, such as acc",
+                remedy="name another under `filter` or `metrics`",
             )
 
 
-def _evaluate(tasks: Tasks, benchmark: BenchmarkSpec, lm: Any, options: ScoringOptions) -> dict[str, Any]:
+def _evaluate(
+    tasks: Tasks, places: Places, benchmark: BenchmarkSpec, lm: JournaledLM, options: ScoringOptions
+) -> dict[str, Any]:
     from lm_eval import evaluator
 
     for task in tasks.values():
@@ -82,7 +140,7 @@ def _evaluate(tasks: Tasks, benchmark: BenchmarkSpec, lm: Any, options: ScoringO
             tasks=list(tasks.values()),
             task_manager=task_manager(benchmark.tasks, options),
             num_fewshot=benchmark.num_fewshot,
-            limit=benchmark.limit,
+            samples={name: places[name] for name in tasks},
             gen_kwargs=dict(benchmark.gen_kwargs) or None,
             log_samples=True,
             bootstrap_iters=0,
@@ -96,26 +154,23 @@ def _evaluate(tasks: Tasks, benchmark: BenchmarkSpec, lm: Any, options: ScoringO
     return samples
 
 
-def _answers(name: str, task: Any, benchmark: BenchmarkSpec, samples: Sequence[Any]) -> list[Answer]:
-    wanted = chosen_filter(benchmark, task)
-    answers = [answer_of(name, task, benchmark, sample) for sample in samples if sample["filter"] == wanted]
-    require_metrics(benchmark, answers)
-    return answers
-
-
-def _unanswered(name: str, task: Any, benchmark: BenchmarkSpec, options: ScoringOptions) -> list[Answer]:
+def _unanswered(
+    name: str, task: Any, places: Sequence[int], benchmark: BenchmarkSpec, options: ScoringOptions
+) -> Iterator[Answer]:
     """Documents and prompts of a task that is not run."""
     configure(task, benchmark, options)
-    task.build_all_requests(limit=benchmark.limit, rank=0, world_size=1)
-    prompts = [(request.doc, str(request.args[0])) for request in task.instances]
-    return [Answer(name, doc, prompt, target_gold(task, benchmark, doc, prompt)) for doc, prompt in prompts]
+    task.build_all_requests(samples=places, rank=0, world_size=1)
+    for request in task.instances:
+        prompt = str(request.args[0])
+        yield Answer(name, request.doc, prompt, target_gold(task, benchmark, request.doc, prompt))
 
 
-def _loglikelihoods(golds: Sequence[Gold], lm: Any, options: ScoringOptions) -> list[float | None]:
+def _loglikelihoods(golds: Sequence[Gold], lm: JournaledLM, options: ScoringOptions) -> list[float | None]:
     if not options.bits_per_byte:
         return [None] * len(golds)
     missing = [i for i, gold in enumerate(golds) if gold.loglikelihood is None]
-    found = dict(zip(missing, score_continuations(lm, [golds[i] for i in missing]), strict=True))
+    asked = score_continuations(lm.lm, [golds[i] for i in missing], lm.loglikelihood)
+    found = dict(zip(missing, asked, strict=True))
     return [found.get(i, gold.loglikelihood) for i, gold in enumerate(golds)]
 
 

@@ -5,12 +5,13 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Any
 
-from harness.errors import InputError
+from harness.errors import InputError, nearest
 from harness.scoring.catalogue import resolve, task_manager
 from harness.scoring.execution import Mode, code_eval
 from harness.scoring.mirror import redirected
 from harness.scoring.options import ScoringOptions
 from harness.scoring.patching import quiet
+from harness.scoring.whole_answer import add_whole_answer
 from harness.suite import BenchmarkSpec
 
 Tasks = Mapping[str, Any]  # name -> lm_eval.api.task.Task, groups and tags taken apart
@@ -27,7 +28,7 @@ def environment(options: ScoringOptions, mode: Mode) -> Iterator[None]:
 
 
 def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
-    """Fresh task objects (scoring changes them). Call within `environment`.
+    """Fresh task objects (scoring changes them), with our filter where it belongs. Call within `environment`.
 
     Raises:
         InputError: unknown task, a dataset that cannot be read, or one that lacks a split or column.
@@ -35,7 +36,7 @@ def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
     if mistakes := resolve(names, options).mistakes:
         raise InputError("; ".join(mistakes), remedy="`lm_eval ls tasks` lists the official tasks")
     try:
-        return dict(task_manager(names, options).load(list(names))["tasks"])
+        tasks = dict(task_manager(names, options).load(list(names))["tasks"])
     except InputError:
         raise
     except Exception as error:  # lm-eval reads the first document at once, and lets its errors through
@@ -44,6 +45,9 @@ def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
             remedy="check that its dataset has the splits and columns that the task's YAML names"
             + (f" (mirror: {options.mirror})" if options.mirror else ""),
         ) from error
+    for task in tasks.values():
+        add_whole_answer(task)
+    return tasks
 
 
 def inspect_tasks(benchmark: BenchmarkSpec, options: ScoringOptions) -> Tasks:
@@ -94,6 +98,20 @@ def filter_names(task: Any) -> list[str]:
     return [ensemble.name for ensemble in task._filters]
 
 
+def filter_mistakes(benchmark: BenchmarkSpec, task: Any) -> list[str]:
+    """What is wrong with the benchmark's filter for this task, as sentences."""
+    filters = filter_names(task)
+    if benchmark.filter is None or benchmark.filter in filters:
+        return []
+    close = nearest(benchmark.filter, filters)
+    return [f"unknown filter {benchmark.filter!r}{close}; it has {', '.join(filters)}"]
+
+
 def chosen_filter(benchmark: BenchmarkSpec, task: Any) -> str:
     """The benchmark's filter, else the task's first (every filter of a task carries all its metrics)."""
     return benchmark.filter or filter_names(task)[0]
+
+
+def score_name(metric: str, filter_name: str, chosen: str) -> str:
+    """What an item calls a metric: by its own name under the chosen filter, else as lm-eval's results do."""
+    return metric if filter_name == chosen else f"{metric},{filter_name}"

@@ -6,12 +6,21 @@ from typing import Any
 
 from harness.errors import InputError, nearest
 from harness.scoring.availability import pooling_mistakes
+from harness.scoring.backends import backend_mistakes
 from harness.scoring.catalogue import datasets_of, resolve
 from harness.scoring.mirror import redirected
 from harness.scoring.options import DatasetRef, ScoringOptions
 from harness.scoring.patching import replaced
 from harness.scoring.samples import misnamed_metrics
-from harness.scoring.tasks import environment, filter_names, inspect_tasks, samples_per_item
+from harness.scoring.tasks import (
+    chosen_filter,
+    environment,
+    filter_mistakes,
+    filter_names,
+    inspect_tasks,
+    samples_per_item,
+    score_name,
+)
 from harness.suite import BenchmarkSpec
 
 
@@ -20,7 +29,7 @@ def validate_benchmarks(benchmarks: Sequence[BenchmarkSpec], options: ScoringOpt
     filters, datasets that are missing, gold templates that give nothing, few-shot that a task ignores,
     code that would be run without the suite saying so. Downloads what is missing unless `options.offline`.
     """
-    return [
+    return backend_mistakes(options) + [
         f"benchmark {benchmark.name}: {mistake}"
         for benchmark in benchmarks
         for mistake in _mistakes(benchmark, options)
@@ -57,12 +66,9 @@ def missing_datasets(benchmark: BenchmarkSpec, options: ScoringOptions) -> dict[
 
 
 def _task_mistakes(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> Iterator[str]:
-    filters = filter_names(task)
-    if benchmark.filter is not None and benchmark.filter not in filters:
-        close = nearest(benchmark.filter, filters)
-        yield f"unknown filter {benchmark.filter!r}{close}; it has {', '.join(filters)}"
+    yield from filter_mistakes(benchmark, task)
     with replaced(task.config, "repeats", samples_per_item(benchmark, task)):
-        known = metric_names(task, options)
+        known = score_names(benchmark, task, options)
     for metric in benchmark.metrics:
         if metric not in known:
             yield f"unknown metric {metric!r}{nearest(metric, known)}; it gives {', '.join(known) or 'none'}"
@@ -96,6 +102,13 @@ def _first_gold(task: Any, template: str) -> str:
         return str(apply_template(template, task.eval_docs[0]))
     except TemplateError:
         return ""
+
+
+def score_names(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> list[str]:
+    """Every metric under every filter, by the names that items have; the chosen filter's first."""
+    metrics, chosen = metric_names(task, options), chosen_filter(benchmark, task)
+    others = [name for name in filter_names(task) if name != chosen]
+    return [score_name(metric, name, chosen) for name in (chosen, *others) for metric in metrics]
 
 
 def metric_names(task: Any, options: ScoringOptions) -> list[str]:

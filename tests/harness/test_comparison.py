@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.comparison import BITS_PER_BYTE, SCORE, compare
+from harness.comparison import BITS_PER_BYTE, SCORE, compare, higher_is_better
 from harness.errors import InputError
 from harness.results import AVERAGE, BenchmarkEntry, Comparison, Item, Role, Row
 from harness.suite import ComparisonSpec
@@ -65,6 +65,22 @@ def test_right_and_wrong_in_percent_with_mcnemar() -> None:
     assert (difference.better, difference.worse, difference.n) == (8, 2, 20)
     assert difference.p_value == pytest.approx(0.109375)  # see test_statistics
     assert difference.low < 30.0 < difference.high
+
+
+def test_only_the_metrics_that_the_suite_names_become_rows() -> None:
+    """Items carry the scores under every filter; one of these is a row where the suite names it so."""
+    answers = [
+        i.model_copy(update={"scores": {"exact_match": 0.0, "exact_match,whole": 1.0}}) for i in items([0, 1])
+    ]
+    for metrics in (("exact_match",), ("exact_match,whole", "exact_match")):
+        comparison = compare({"b": two(answers, answers)}, PAIR, [entry("b", metrics=metrics)], SPEC)
+        assert tuple(r.metric for r in comparison.rows if r.benchmark == "b") == metrics
+    assert row(comparison, "b", "exact_match,whole").cells[0].value == 100.0
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("perplexity,whole", False), ("exact_match,whole", True)])
+def test_a_metric_has_the_same_direction_under_every_filter(metric: str, expected: bool) -> None:
+    assert higher_is_better(metric) is expected
 
 
 def test_items_are_paired_by_hash_not_by_position() -> None:

@@ -164,7 +164,7 @@ def test_a_hub_corpus_that_is_nowhere_names_both_remedies(tmp_path: Path) -> Non
         load(spec, Path(), mirror=tmp_path)
     assert "no-such-owner/no-such-texts (en)" in caught.value.message
     assert "prepare" in caught.value.remedy
-    assert "no-such-owner/no-such-texts/en/" in caught.value.remedy
+    assert "no-such-owner/no-such-texts/en/" in caught.value.message
 
 
 # --- fingerprints ----------------------------------------------------------------------------------------

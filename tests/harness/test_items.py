@@ -24,6 +24,7 @@ ITEMS = st.builds(
     prompt=TEXT,
     bits_per_byte=st.none() | FINITE,
     gold_bytes=st.none() | st.integers(0, 2**40),
+    loglikelihoods=st.lists(FINITE, max_size=4).map(tuple),
 )
 
 
@@ -52,9 +53,19 @@ def test_columns_have_the_documented_names_and_types(tmp_path: Path) -> None:
         "prompt": "string",
         "bits_per_byte": "double",
         "gold_bytes": "int64",
+        "loglikelihoods": "list<element: double>",
         "score.acc": "double",
         "score.pass@1": "double",
     }
+
+
+def test_a_file_from_before_loglikelihoods_were_kept_is_still_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    path = tmp_path / "items.parquet"
+    write_items(path, [an_item(loglikelihoods=(-1.5, -2.0))])
+    parquet.write_table(parquet.read_table(path).drop(["loglikelihoods"]), path)
+    assert read_items(path) == [an_item()]
 
 
 def test_metrics_are_named_in_order_of_first_appearance() -> None:

@@ -1,4 +1,4 @@
-"""What is told beside the numbers: departures from a preset, windows read by offsets, code not run."""
+"""What is told beside the numbers: departures from a preset, windows by offsets, code not run, fallbacks."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.harness.sample_run import sample_benchmarks
 
 
 def notes(coverage: dict[str, dict[str, float]] | None = None, **fusion: Any) -> tuple[str, ...]:
-    return run_notes(FusionSpec.model_validate(fusion), coverage or {}, [])
+    return run_notes(FusionSpec.model_validate(fusion), coverage or {}, [], {})
 
 
 @pytest.mark.parametrize("name", [None, *PRESETS])
@@ -37,20 +37,39 @@ def test_windows_that_are_read_by_offsets_are_told() -> None:
 
 
 def test_how_programs_were_run_is_told() -> None:
-    (note,) = run_notes(FusionSpec(), {}, sample_benchmarks(3))
-    assert note == "Model-written code ran in a limited, not isolated, subprocess (small_functions)."
+    (code,) = (b for b in sample_benchmarks(3) if b.executed)
+
+    def told(executed: str) -> tuple[str, ...]:
+        return run_notes(FusionSpec(), {}, [code.model_copy(update={"executed": executed})], {})
+
+    (limited,) = told("subprocess")
+    assert limited == "Model-written code ran in a limited, not isolated, subprocess (small_functions)."
+    (reduced,) = told("reduced")
+    assert "reduced sandbox (small_functions)" in reduced
+    (refused,) = told("refused")
+    assert "not run (small_functions)" in refused
+    assert told("sandbox") == ()
+
+
+def test_models_that_were_read_more_slowly_are_told() -> None:
+    (note,) = run_notes(FusionSpec(), {}, [], {"recurrent": "mamba is not on the list"})
+    assert note == (
+        "recurrent was scored more slowly than others, with the same numbers: mamba is not on the list."
+    )
 
 
 def test_languages_that_could_not_be_run_are_told_with_what_the_average_covers() -> None:
-    entry = sample_benchmarks(3)[-1].model_copy(update={"capability": "code"})
+    (code,) = (b for b in sample_benchmarks(3) if b.executed)
     executed = {
         "e_cpp": "sandbox",
         "e_r": "no toolchain: R",
         "e_go": "sandbox",
         "e_rust": "no toolchain: Rust",
     }
-    benchmarks = [entry.model_copy(update={"name": n, "executed": how}) for n, how in executed.items()]
-    (note,) = [n for n in run_notes(FusionSpec(), {}, benchmarks) if "language" in n]
+    group = [
+        code.model_copy(update={"capability": "code", "name": n, "executed": e}) for n, e in executed.items()
+    ]
+    (note,) = run_notes(FusionSpec(), {}, group, {})
     assert note == (
         "Not scored, because this machine lacks the language: e_r (R) and e_rust (Rust). The average of code "
         "covers e_cpp and e_go. `doctor` says how to install the rest."

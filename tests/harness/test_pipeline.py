@@ -98,12 +98,13 @@ def test_an_edited_module_repeats_every_stage_that_it_serves(
 
 
 def test_a_local_models_content_is_in_the_key_and_its_place_is_not(
-    keys: dict[str, str], tmp_path: Path
+    keys: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(bundled_folder() / "micro" / "models" / "target", moved)
+    monkeypatch.setattr("harness.sandbox.confining", lambda: None)
     changed = _changed(keys, f"target.model={moved}")
-    # elsewhere it is no model that the project ships, so the programs it writes are not run unasked
+    # elsewhere it is no model that the project ships: without a sandbox its programs are not run unasked
     assert changed and all(name.endswith(":micro_code") for name in changed)
     (moved / "tokenizer.json").write_text((moved / "tokenizer.json").read_text() + "\n")
     assert "windows" in _changed(keys, f"target.model={moved}")

@@ -15,8 +15,8 @@ _EXHAUSTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "memory": ("x = []\nwhile True: x.append(bytearray(1 << 20))", ("exit", "memory")),
     "memory at once": ("bytearray(1 << 36)", ("exit",)),
     "memory in children": (
-        "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        x = bytearray(64 << 20)\n"
-        "        for i in range(0, len(x), 4096): x[i] = 1\n        time.sleep(60)\ntime.sleep(60)",
+        "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        x = b'x' * (64 << 20)\n"
+        "        time.sleep(60)\ntime.sleep(60)",
         ("memory",),
     ),
     "memory that nobody maps": (
@@ -25,7 +25,7 @@ _EXHAUSTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "disk": (
         "i = 0\nwhile True:\n    i += 1\n    open(f'f{i}', 'wb').write(b'x' * (1 << 20))",
-        ("exit",),
+        ("exit", "disk"),
     ),
     "one large file": ("open('f', 'wb').write(b'x' * (8 << 20))", ("signal", "exit")),
     "descriptors": ("x = []\nwhile True: x.append(open('/dev/null'))", ("exit",)),
