@@ -1,13 +1,14 @@
 # make demo   a fresh clone to a verdict: installs, runs suites/micro.yaml, says where to look
 # make test   the whole test suite, as .ci/run calls it
 # make check  format, lint, types
+# make toolchains  what is missing of the languages that code benchmarks run (Debian, Ubuntu; as root)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check install clean
+.PHONY: demo test check install toolchains clean
 
 demo: $(STAMP)
 	$(BIN)/python cli.py run-suite suites/micro.yaml
@@ -21,6 +22,9 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 install: $(STAMP)
+
+toolchains: $(STAMP)
+	PYTHON=$(BIN)/python .ci/toolchains
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed (PYTHON=python3.x make ...)' if sys.version_info < (3, 11) else 0)"

@@ -343,15 +343,19 @@ def suites(as_json: bool) -> None:
 
 @main.command()
 @_mirror
+@click.option(
+    "--prove", is_flag=True, help="Run a right and a wrong program of every language in the sandbox."
+)
 @_results
 @_json
 @_fails_clearly
-def doctor(mirror: Path | None, results: Path, as_json: bool) -> None:
+def doctor(mirror: Path | None, prove: bool, results: Path, as_json: bool) -> None:
     """Show what this machine has and lacks, with the remedy."""
     from harness.console import show_findings
     from harness.doctor import examine
+    from harness.doctor_languages import examine_languages
 
-    findings = examine(results.resolve(), mirror)
+    findings = examine(results.resolve(), mirror) + examine_languages(prove)
     if as_json:
         click.echo(json.dumps([vars(f) for f in findings], indent=1))
     else:

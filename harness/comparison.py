@@ -37,7 +37,7 @@ from harness.verdict import verdict
 SCORE = "score"  # the metric name of the average of headline metrics
 BITS_PER_BYTE = "bits_per_byte"
 LOWER_IS_BETTER = frozenset(
-    {BITS_PER_BYTE, "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "ter"}
+    {BITS_PER_BYTE, "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "ter", "timed_out"}
 )  # lm-eval's own per-document "perplexity" is a log-likelihood; scoring refuses it
 
 Models = Sequence[tuple[str, Role]]

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from harness.scoring.options import Execution
 
 SCORING = (
-    "backends execution gold journal journaled mirror model replay samples score selection tasks whole_answer"
+    "backends execution gold journal journaled judging mirror model replay samples score selection tasks "
+    "whole_answer"
 )
 SHARED_PREFIX = (
     "attention generation guesses lm loglikelihood memory packed_linear packing prefixes reader reuse rows "
     "strategies"
 )
-VERDICTS = "candidate code_eval examiner plain_data python_program"
+VERDICTS = "candidate code_eval examiner nonce plain_data programs python_program"
 CODE = (
     *(f"harness.scoring.{module}" for module in SCORING.split()),
     *(f"harness.scoring.shared_prefix.{module}" for module in SHARED_PREFIX.split()),
@@ -96,7 +97,7 @@ def score(
 ) -> None:
     """One model on one benchmark: its items. An attempt that was killed goes on from the answers it had."""
     from harness.items import write_items
-    from harness.scoring import load_lm, score_with_journal
+    from harness.scoring import how_executed, load_lm, score_with_journal
 
     context.report(benchmark.name, 0, 1)
     loaded = load_lm(model(context), options, bos=bos)
@@ -117,7 +118,7 @@ def score(
         "strategy": loaded.strategy,
         "fallback": loaded.fallback,
         "tokens_read": None if before is None else (loaded.tokens_read or 0) - before,
-        "execution": options.execution if benchmark.executes_code else "",
+        "execution": how_executed(benchmark, options),
     }
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.formats import number
+from harness.formats import listed, number
 from harness.preset import departures
-from harness.results import BenchmarkEntry
+from harness.results import NO_TOOLCHAIN, BenchmarkEntry
 from harness.suite import FusionSpec
 
 _EXECUTED = {  # how model-written code was run -> what to know about it
@@ -33,6 +33,7 @@ def run_notes(
         *_method_notes(fusion),
         *_source_notes(coverage),
         *_execution_notes(benchmarks),
+        *_toolchain_notes(benchmarks),
         *_reading_notes(fallbacks),
     )
 
@@ -69,3 +70,21 @@ def _execution_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:
 def _reading_notes(fallbacks: Mapping[str, str]) -> Iterator[str]:
     for model, reason in fallbacks.items():
         yield f"{model} was scored more slowly than others, with the same numbers: {reason}."
+
+
+def _toolchain_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:
+    """One per capability: what its scores and their average leave out, and what they cover."""
+    for capability in dict.fromkeys(b.capability for b in benchmarks):
+        group = [b for b in benchmarks if b.capability == capability]
+        missing = {b.name: b.executed.removeprefix(NO_TOOLCHAIN) for b in group if _lacks_language(b)}
+        if missing:
+            named = [f"{name} ({language})" for name, language in missing.items()]
+            covered = [b.name for b in group if not _lacks_language(b) and b.executed != "refused"]
+            yield (
+                f"Not scored, because this machine lacks the language: {listed(named)}. The average of "
+                f"{capability} covers {listed(covered) or 'nothing'}. `doctor` says how to install the rest."
+            )
+
+
+def _lacks_language(benchmark: BenchmarkEntry) -> bool:
+    return benchmark.executed.startswith(NO_TOOLCHAIN)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 RUN_SCHEMA_VERSION: Literal[1] = 1
+NO_TOOLCHAIN = "no toolchain: "  # how `BenchmarkEntry.executed` begins where a language cannot be run
 AVERAGE = "average"  # the benchmark name of a capability's own rows
 
 
@@ -54,7 +55,7 @@ class BenchmarkEntry(Record):
     metrics: tuple[str, ...]
     fingerprint: str  # of tasks' configuration, data, few-shot and seed
     items: int
-    executed: str = ""  # how model-written code was run: "", "sandbox", "reduced", "subprocess", "refused"
+    executed: str = ""  # "": no code; sandbox, reduced, subprocess, refused; NO_TOOLCHAIN and languages
 
 
 class Cell(Record):

@@ -118,6 +118,9 @@ class BenchmarkSpec(Frozen):
     filter: str | None = None  # lm-eval filter name; None: the task's first
     gold: str | None = None  # jinja template over the document: the gold continuation, for bits per byte
     gen_kwargs: dict[str, Any] = {}  # e.g. max_gen_toks
+    samples: int | None = Field(
+        default=None, gt=0
+    )  # answers per item, for pass@k; None: the task's own number
     executes_code: bool = False  # model-written code is run to score it
 
 

@@ -52,11 +52,12 @@ class SwitchedCodeEval(CodeEval):
             k=k,
             num_workers=num_workers,
             timeout=timeout,
-            backend=backend or self._backend(),
+            backend=backend or self.backend(),
             given=given or _PROMPT.get(),
         )
 
-    def _backend(self) -> Backend:
+    def backend(self) -> Backend:
+        """How the mode confines programs. InputError where it is refused, or no sandbox works here."""
         if self.mode == "refused":
             raise InputError(
                 "a task wants to run model-written code, which is refused without a sandbox",
@@ -83,6 +84,15 @@ def code_eval(mode: Mode) -> Iterator[None]:
         stack.enter_context(replaced(evaluate, "load", load))
         stack.enter_context(replaced(_CODE_EVAL, "mode", mode))
         yield
+
+
+def backend_in_force() -> Backend | None:
+    """How programs are confined within the innermost `code_eval` block; None where none is to be run.
+
+    Raises:
+        InputError: execution is refused, or no sandbox works here.
+    """
+    return None if _CODE_EVAL.mode == "inspect" else _CODE_EVAL.backend()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness.scoring.availability import program_parts
 from harness.scoring.options import ScoringOptions
 from harness.scoring.replay import draws_in_sequence
 from harness.scoring.selection import chosen
@@ -50,6 +51,7 @@ def _task_parts(name: str, benchmark: BenchmarkSpec, task: Any, options: Scoring
         "class": described(type(task)),
         "fewshot": fewshot,
         "execution": _executes(options) if executes_code(benchmark, task) else "",
+        "program": program_parts(task),
         "documents": documents_hash(_deciding(name, benchmark, task, options)),
         "examples": documents_hash(examples) if fewshot else "",
     }

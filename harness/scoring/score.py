@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.results import Item
+from harness.scoring.availability import is_run
 from harness.scoring.catalogue import task_manager
 from harness.scoring.execution import prompted
 from harness.scoring.gold import Gold, score_continuations, target_gold
@@ -29,6 +30,7 @@ from harness.scoring.tasks import (
     Tasks,
     build_tasks,
     configure,
+    draw_samples,
     effective_fewshot,
     environment,
     executes_code,
@@ -70,7 +72,8 @@ def score_with_journal(
 ) -> Scored:
     """Score one model on one benchmark: one item per document, tasks pooled in the benchmark's order.
 
-    Where model-written code is refused, nothing is generated: items then have no scores, only bits per byte.
+    Where model-written code is refused, or cannot be run because its language's toolchain is missing, nothing
+    is generated: items then have no scores, only bits per byte.
 
     Args:
         journal: folder that keeps answers as they come, for this model, benchmark and options alone; what it
@@ -83,6 +86,7 @@ def score_with_journal(
     with environment(options, "inspect"):  # code tasks run a program of their own when they are imported
         tasks = build_tasks(benchmark.tasks, options)
     _require_sound(benchmark, tasks)
+    draw_samples(benchmark, tasks)
     with environment(options, options.execution), JournaledLM(model.lm, Journal(journal), report) as lm:
         answers = list(_answers(tasks, benchmark, lm, options))
         items = items_of(answers, _loglikelihoods([a.gold for a in answers], lm, options))
@@ -93,7 +97,7 @@ def _answers(
     tasks: Tasks, benchmark: BenchmarkSpec, lm: JournaledLM, options: ScoringOptions
 ) -> Iterator[Answer]:
     places = {name: _limited(name, task, benchmark, options) for name, task in tasks.items()}
-    run = {name: task for name, task in tasks.items() if not _refused(benchmark, task, options)}
+    run = {name: task for name, task in tasks.items() if is_run(benchmark, task, options)}
     samples = _evaluate(run, places, benchmark, lm, options) if run else {}
     for name, task in tasks.items():
         if name in run:
@@ -119,10 +123,6 @@ def _require_sound(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
                 f"benchmark {benchmark.name}: task {name}: {mistake}",
                 remedy="name another under `filter` or `metrics`",
             )
-
-
-def _refused(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bool:
-    return options.execution == "refused" and executes_code(benchmark, task)
 
 
 def _evaluate(

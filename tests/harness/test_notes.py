@@ -56,3 +56,21 @@ def test_models_that_were_read_more_slowly_are_told() -> None:
     assert note == (
         "recurrent was scored more slowly than others, with the same numbers: mamba is not on the list."
     )
+
+
+def test_languages_that_could_not_be_run_are_told_with_what_the_average_covers() -> None:
+    (code,) = (b for b in sample_benchmarks(3) if b.executed)
+    executed = {
+        "e_cpp": "sandbox",
+        "e_r": "no toolchain: R",
+        "e_go": "sandbox",
+        "e_rust": "no toolchain: Rust",
+    }
+    group = [
+        code.model_copy(update={"capability": "code", "name": n, "executed": e}) for n, e in executed.items()
+    ]
+    (note,) = run_notes(FusionSpec(), {}, group, {})
+    assert note == (
+        "Not scored, because this machine lacks the language: e_r (R) and e_rust (Rust). The average of code "
+        "covers e_cpp and e_go. `doctor` says how to install the rest."
+    )

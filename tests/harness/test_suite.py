@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fusion.presets import PRESETS
 from harness.errors import SuiteError
 from harness.suite import FusionSpec, LoadedSuite, description, limit_items, load_suite, resolved
+from harness.suite_yaml import apply_overrides, read_yaml
 from harness.synonyms import SYNONYMS
 
 SMALL: dict[str, Any] = {
@@ -186,6 +187,14 @@ def test_an_alias_of_itself_is_refused(folder: Path) -> None:
     (folder / "loop.yaml").write_text(yaml.safe_dump(SMALL) + "training: &loop {a: *loop}\n")
     with pytest.raises(SuiteError, match=r"training\.a: an alias of what contains it"):
         load_suite(folder / "loop.yaml")
+
+
+def test_what_overrides_one_alias_leaves_the_others(folder: Path) -> None:
+    (folder / "aliases.yaml").write_text(yaml.safe_dump(SMALL) + "training: {a: &same [{b: 1}], c: *same}\n")
+    raw, mistakes = read_yaml((folder / "aliases.yaml").read_text())
+    assert raw is not None
+    assert mistakes == [] == apply_overrides(raw, ["training.a.0.b=2"])
+    assert raw["training"] == {"a": [{"b": 2}], "c": [{"b": 1}]}
 
 
 def test_a_newer_version_is_the_only_complaint(folder: Path) -> None:
