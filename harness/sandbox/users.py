@@ -8,6 +8,7 @@ and the system gives it back whatever happens to this process.
 import os
 import pwd
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -18,12 +19,12 @@ SPARE = range(60578, 61184)  # no user here: systemd's own allocation leaves the
 
 @contextmanager
 def spare_user() -> Iterator[int]:
-    """A user number that nobody else has now; -1 where this process is not root's and needs none.
+    """A user number that nobody else has now; -1 where this process is not root's, or there are no sandboxes.
 
     Raises:
         SandboxError: every number is taken.
     """
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+    if sys.platform != "linux" or os.geteuid() != 0:
         yield -1
         return
     with socket.socket(socket.AF_UNIX) as claim:
