@@ -19,13 +19,13 @@ SCORING = (
     "backends execution gold journal journaled mirror model replay samples score selection tasks whole_answer"
 )
 SHARED_PREFIX = (
-    "attention generation guesses lm loglikelihood memory packed_linear packing prefixes reader reuse rows "
-    "strategies"
+    "attention generation guesses lm loglikelihood memory packed_linear packing prefixes proof reader reuse "
+    "rows strategies"
 )
 CODE = (
     *(f"harness.scoring.{module}" for module in SCORING.split()),
     *(f"harness.scoring.shared_prefix.{module}" for module in SHARED_PREFIX.split()),
-    "fusion.decoder",
+    *("fusion.decoder", "fusion.heads"),
     *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "executor")),
 )
 

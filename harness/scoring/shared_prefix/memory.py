@@ -98,7 +98,7 @@ def with_less(work: Callable[[Capacity], None], start: Capacity) -> Capacity:
         except (RuntimeError, MemoryError) as error:
             if not should_reduce_batch_size(error) and not isinstance(error, MemoryError):
                 raise
-            if now == now.halved():
+            if now.pack_tokens == now.most_rows == 1:
                 raise
         _give_back()
         now = now.halved()
