@@ -2,9 +2,10 @@
 
 The reference is the best of batch sizes 1, 4 and 8. Both classes are loaded before and warmed up on the
 longest request; what is timed is `loglikelihood` or `generate_until` as lm-eval calls it, tokenisation
-included. Loading, where ours proves itself and lays weights out, is counted beside it. Once more without weights laid out for oneDNN, so that what sharing gives and what the other matrix product gives
-can be told apart. Compared are all answers: log-likelihoods, whether greedy, the tasks' metrics for each
-document, texts. The limit of a case is its total over its distinct tokens: what sharing alone can give.
+included. Loading, where ours proves itself and lays weights out, is counted beside it. Once more without
+weights laid out for oneDNN, so that what sharing gives and what the other matrix product gives can be told
+apart. Compared are all answers: log-likelihoods, whether greedy, the tasks' metrics for each document, texts.
+The limit of a case is its total over its distinct tokens: what sharing alone can give.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
