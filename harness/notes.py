@@ -69,7 +69,7 @@ def _execution_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:
 
 def _reading_notes(fallbacks: Mapping[str, str]) -> Iterator[str]:
     for model, reason in fallbacks.items():
-        yield f"{model} was scored more slowly than others, with the same numbers: {reason}."
+        yield f"{model} was scored more slowly than it could be, with the same numbers: it {reason}."
 
 
 def _toolchain_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:

@@ -52,9 +52,9 @@ class Watch:
         os.set_blocking(self._status.fileno(), False)
         self._selector.register(self._status, selectors.EVENT_READ, self._hear)
         if hasattr(os, "pidfd_open"):
-            end = os.pidfd_open(self._process.pid)
-            self._stack.callback(os.close, end)
-            self._selector.register(end, selectors.EVENT_READ, lambda: False)
+            ended = os.pidfd_open(self._process.pid)
+            self._stack.callback(os.close, ended)
+            self._selector.register(ended, selectors.EVENT_READ, lambda: False)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -52,9 +52,10 @@ def test_how_programs_were_run_is_told() -> None:
 
 
 def test_models_that_were_read_more_slowly_are_told() -> None:
-    (note,) = run_notes(FusionSpec(), {}, [], {"recurrent": "mamba is not on the list"})
+    (note,) = run_notes(FusionSpec(), {}, [], {"recurrent": "reads by the plain strategy: mamba"})
     assert note == (
-        "recurrent was scored more slowly than others, with the same numbers: mamba is not on the list."
+        "recurrent was scored more slowly than it could be, with the same numbers: it reads by the plain "
+        "strategy: mamba."
     )
 
 

@@ -203,3 +203,20 @@ def test_a_suite_with_mistakes_is_refused_before_anything_is_computed(tmp_path: 
     assert done.exit_code == 2
     assert "2 mistakes" in done.output and "did you mean 'alignment'" in done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_part_of_a_stages_name_means_all_of_that_family() -> None:
+    """`--only` takes a family at every colon, and refuses what is none with the nearest that is."""
+    from harness.errors import SuiteError
+    from harness.experiment import _only
+    from harness.pipeline import build_pipeline
+    from harness.settings import Settings
+    from harness.suite import load_suite
+
+    pipeline = build_pipeline(load_suite("micro"), Settings(mirror=None, offline=True))
+    chosen = {stage.name for stage in _only(pipeline, ["scoring:target"])}
+    assert {name for name in chosen if name.startswith("scoring")} == {
+        f"scoring:target:micro_{part}" for part in ("reasoning", "commonsense", "code")
+    }
+    with pytest.raises(SuiteError, match="did you mean 'scoring:target'"):
+        _only(pipeline, ["scoring:targt"])

@@ -74,7 +74,7 @@ for descriptor in range(3, 256):
     try: target = os.readlink(f'/proc/self/fd/{descriptor}')
     except OSError: continue
     if target.startswith(('/', 'socket:')) and not target.startswith('/proc'): escaped()""",
-    "its own program": "attempt(open, sys.executable, 'r+b'); attempt(open, '/sandbox/inside.py', 'w')",
+    "its own program": "attempt(open, sys.executable, 'r+b'); attempt(open, '/sandbox/inside.pyc', 'w')",
     "a terminal": """
 import fcntl, termios
 attempt(lambda: fcntl.ioctl(os.open('/dev/tty', os.O_RDWR), termios.TIOCSTI, b'x'))""",
