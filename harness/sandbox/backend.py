@@ -38,6 +38,11 @@ class Backend(ABC):
     mode: ClassVar[Mode]
     counts_processes: ClassVar[bool] = True  # a job's processes are counted apart from this user's others
 
+    @property
+    def shown(self) -> str:
+        """What it is, for a person."""
+        return self.name
+
     @abstractmethod
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
         """The command that runs `inside` (the first program) confined.

@@ -5,9 +5,11 @@ sandbox could still read root's files, and the kernel does not bound its process
 sandbox is a user namespace. Either way the job has no capability and cannot gain one.
 """
 
+import marshal
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import util
 from pathlib import Path, PurePosixPath
 
@@ -25,7 +27,7 @@ _ISOLATION = (
     *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
     *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),
 )
-_SCRIPT = "/sandbox/inside.py"
+_SCRIPT = "/sandbox/inside.pyc"  # compiled: every sandbox begins with it
 
 
 class Bubblewrap(Backend):
@@ -37,16 +39,21 @@ class Bubblewrap(Backend):
     def __init__(self, path: str) -> None:
         self.path = path
 
+    @property
+    def shown(self) -> str:
+        return f"{self.name} ({self.path})"
+
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
         del passed  # bubblewrap lets every inherited descriptor through
         files = [(in_memory(contents(data)), f"{JOB_FOLDER}/{name}") for name, data in job.files.items()]
-        rules = in_memory(seccomp.filter_program(sockets=True))
+        rules, script = in_memory(_rules()), in_memory(_compiled())
         argv = [
             self.path,
             *_ISOLATION,
             *_users(uid),
             *_tree(job, [place for _, place in files]),
             *(word for file, place in files for word in ("--perms", "0755", "--file", str(file), place)),
+            *("--ro-bind-data", str(script), _SCRIPT),
             *("--remount-ro", "/", "--chdir", JOB_FOLDER, "--seccomp", str(rules)),
             *(
                 word
@@ -56,7 +63,19 @@ class Bubblewrap(Backend):
             "--",
             *(_SCRIPT if word == INSIDE else word for word in inside),
         ]
-        return Launch(argv, JOB_FOLDER, uid, descriptors=[rules, *(file for file, _ in files)])
+        return Launch(argv, JOB_FOLDER, uid, descriptors=[rules, script, *(file for file, _ in files)])
+
+
+@cache
+def _rules() -> bytes:
+    return seccomp.filter_program(sockets=True)
+
+
+@cache
+def _compiled() -> bytes:
+    """The first program as a .pyc file, unchecked against a source (layout: PEP 552)."""
+    code = compile(Path(INSIDE).read_bytes(), _SCRIPT, "exec")
+    return util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
 
 
 def candidates() -> Iterator[str]:
@@ -87,7 +106,6 @@ def _tree(job: Job, files: Sequence[str]) -> Iterator[str]:
     for bind in binds:
         yield from ("--ro-bind", str(bind.source), bind.place)
     yield from _links()
-    yield from ("--ro-bind", INSIDE, _SCRIPT)
     yield from ("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev")
     yield from ("--perms", "1777", "--size", str(SHARED_MEMORY), "--tmpfs", "/dev/shm")
     yield from ("--perms", "0777", "--size", str(job.disk_bytes), "--tmpfs", JOB_FOLDER)

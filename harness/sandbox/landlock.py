@@ -37,6 +37,10 @@ class Landlock(Backend):
     mode = "reduced"
     counts_processes = hasattr(os, "geteuid") and os.geteuid() == 0  # by a user of the job's own
 
+    @property
+    def shown(self) -> str:
+        return f"{self.name} (a reduced sandbox)"
+
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
         """As `Backend.launch`. Raises InputError for a bind that is to appear elsewhere than where it is."""
         del passed  # inherited through the supervisor

@@ -65,7 +65,8 @@ def end(process: subprocess.Popen[bytes], held: Sequence[int]) -> None:
         for descendant in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(descendant, signal.SIGKILL)
-        time.sleep(_BETWEEN_SWEEPS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_BETWEEN_SWEEPS)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
