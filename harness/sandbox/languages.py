@@ -36,6 +36,7 @@ _GO_COMPILING = replace(_VIRTUAL_COMPILING, cpu_seconds=120, wall_seconds=180)
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _JAVATUPLES = "/usr/share/java/javatuples.jar"
 _NODE_MODULES = "/usr/share/nodejs"  # where Debian puts libraries of Node
+_NODE_SETTINGS = ("/etc/ssl/openssl.cnf",)  # Node does not start where this is there and cannot be read
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ JAVASCRIPT = Language(
     keeps_source=True,
     environment={"NODE_PATH": _NODE_MODULES},
     needs=(f"{_NODE_MODULES}/lodash/package.json",),
+    shown=_NODE_SETTINGS,
 )
 
 TYPESCRIPT = Language(
@@ -186,6 +188,7 @@ TYPESCRIPT = Language(
     compile_limits=_VIRTUAL_COMPILING,
     # Node's own modules have no types here: what tests import from them is not checked
     files={"modules.d.ts": 'declare module "*";\n'},
+    shown=_NODE_SETTINGS,
 )
 
 PHP = Language(

@@ -3,7 +3,11 @@
 Each uses what the benchmarks' tests use beside the language itself.
 """
 
+from harness.errors import InputError
+from harness.sandbox.backend import Backend
+from harness.sandbox.languages import language_named
 from harness.sandbox.programs import Program, judge_programs
+from harness.sandbox.verdict import Verdict
 
 _JAVA = "import org.javatuples.*;\nclass Trial {\n    static int add(int a, int b) { return a + b; }\n"
 _CSHARP = (
@@ -70,13 +74,34 @@ def trial(language: str, total: int) -> Program:
     return Program(language, candidate, tests.replace("SUM", str(total)))
 
 
-def proven(languages: list[str]) -> dict[str, bool]:
-    """Whether each language passes its right program and fails its wrong one, in the sandbox.
+def flaw(language: str, backend: Backend | None = None) -> str:
+    """Why a language's right and wrong program are not told apart in the sandbox; "" where they are.
 
     Raises:
-        InputError: no sandbox works here, or one of the toolchains is missing.
+        InputError: no sandbox works here, or the toolchain is missing.
     """
-    verdicts = judge_programs([trial(name, total) for name in languages for total in (2, 3)])
-    pairs = zip(verdicts[::2], verdicts[1::2], strict=True)
-    found = [right.passed and not wrong.passed and wrong.compiled for right, wrong in pairs]
-    return dict(zip(languages, found, strict=True))
+    right, wrong = judge_programs([trial(language, 2), trial(language, 3)], backend)
+    if not right.passed:
+        return f"a right program does not pass: {_last_line(right)}"
+    if wrong.passed or not wrong.compiled:
+        return f"a wrong program {'passes' if wrong.passed else 'does not compile'}: {_last_line(wrong)}"
+    return ""
+
+
+def require_trial(language: str, backend: Backend) -> None:
+    """Stop before programs of a language are written that this sandbox would all judge wrongly.
+
+    Verdicts are cached, so that this costs something only once in a process.
+
+    Raises:
+        InputError: right and wrong are not told apart, with the reason.
+    """
+    if found := flaw(language, backend):
+        raise InputError(
+            f"programs in {language_named(language).title} cannot be judged here ({backend.name}): {found}",
+            remedy="see `fusegauge doctor --prove`; mend the toolchain, or leave the benchmarks out",
+        )
+
+
+def _last_line(verdict: Verdict) -> str:
+    return next(iter(reversed(verdict.detail.splitlines())), str(verdict.ruling))

@@ -7,6 +7,8 @@ from typing import Any
 from harness.results import NO_TOOLCHAIN
 from harness.sandbox.languages import language_named
 from harness.sandbox.toolchains import toolchain
+from harness.sandbox.trials import require_trial
+from harness.scoring.execution import backend_in_force
 from harness.scoring.options import ScoringOptions
 from harness.scoring.tasks import Tasks, executes_code, inspect_tasks
 from harness.suite import BenchmarkSpec
@@ -36,6 +38,17 @@ def is_run(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bool
     """Whether a task's answers are generated and scored; where not, only its gold continuations are."""
     allowed = options.execution != "refused" or not executes_code(benchmark, task)
     return allowed and not missing_languages([task])
+
+
+def require_trials(tasks: Iterable[Any]) -> None:
+    """Before anything is generated: the sandbox in force tells right from wrong in these tasks' languages.
+
+    Raises:
+        InputError: one does not.
+    """
+    for language in dict.fromkeys(filter(None, map(language_of, tasks))):
+        if backend := backend_in_force():
+            require_trial(language, backend)
 
 
 def how_executed(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:

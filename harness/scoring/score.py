@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.results import Item
-from harness.scoring.availability import is_run
+from harness.scoring.availability import is_run, require_trials
 from harness.scoring.catalogue import task_manager
 from harness.scoring.execution import prompted
 from harness.scoring.gold import Gold, score_continuations, target_gold
@@ -98,6 +98,7 @@ def _answers(
 ) -> Iterator[Answer]:
     places = {name: _limited(name, task, benchmark, options) for name, task in tasks.items()}
     run = {name: task for name, task in tasks.items() if is_run(benchmark, task, options)}
+    require_trials(run.values())
     samples = _evaluate(run, places, benchmark, lm, options) if run else {}
     for name, task in tasks.items():
         if name in run:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.errors import InputError
 from harness.results import Item
-from harness.sandbox import Ruling, Verdict, toolchains
+from harness.sandbox import Ruling, Verdict, toolchains, trials
 from harness.scoring import (
     DatasetRef,
     LoadedLM,
@@ -169,6 +170,22 @@ def test_several_greedy_samples_are_a_mistake(options: ScoringOptions) -> None:
     assert "its 20 samples would be equal" in mistake
     assert "temperature" in mistake
     assert validate_benchmarks([benchmark("multipl_e_r", samples=1)], options) == []
+
+
+def test_a_task_that_generates_nothing_has_no_samples(options: ScoringOptions) -> None:
+    chosen = BenchmarkSpec(name="x", tasks=("micro_reasoning",), metrics=("acc",), samples=2)
+    [mistake] = validate_benchmarks([chosen], options)
+    assert "there is nothing to draw samples of" in mistake
+
+
+def test_a_language_is_tried_before_anything_is_generated(
+    options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("javascript")
+    monkeypatch.setattr(trials, "flaw", lambda language, backend: f"{language} is broken")
+    model = speaking(lambda prompt, before: pytest.fail("asked in vain"))
+    with pytest.raises(InputError, match=r"JavaScript cannot be judged here .*: javascript is broken"):
+        score_benchmark(benchmark("multipl_e_javascript"), model, options)
 
 
 @pytest.mark.parametrize(

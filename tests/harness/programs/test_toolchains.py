@@ -8,11 +8,13 @@ import pytest
 from harness import doctor_languages
 from harness.doctor_languages import examine_languages
 from harness.errors import InputError
-from harness.sandbox import toolchains, trials
+from harness.sandbox import required, toolchains, trials
 from harness.sandbox.languages import LANGUAGES
 from harness.sandbox.programs import job_of
 from harness.sandbox.toolchains import install_command, lacks, missing_languages, toolchain
 from tests.harness.programs.machine import require
+
+TRIAL = trials.trial
 
 
 @pytest.fixture
@@ -80,7 +82,17 @@ def test_proving_tells_a_toolchain_that_cannot_tell_right_from_wrong(monkeypatch
     [finding] = examine_languages(prove=True)
     assert finding.ok
     assert "a right program passes, a wrong one fails" in finding.detail
-    monkeypatch.setattr(trials, "proven", lambda names: dict.fromkeys(names, False))
+    monkeypatch.setattr(trials, "trial", lambda language, total: TRIAL(language, 2))
     [finding] = examine_languages(prove=True)
     assert not finding.ok
-    assert "not told apart" in finding.detail
+    assert "in the sandbox a wrong program passes" in finding.detail
+
+
+def test_a_language_that_its_sandbox_breaks_is_no_language_to_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every program would fail, of every model, and the table would show zeros."""
+    require("python")
+    backend = required()
+    trials.require_trial("python", backend)
+    monkeypatch.setattr(trials, "trial", lambda language, total: TRIAL(language, 3))
+    with pytest.raises(InputError, match=r"Python cannot be judged here .*: a right program does"):
+        trials.require_trial("python", backend)
