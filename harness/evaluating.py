@@ -28,13 +28,8 @@ VERDICTS = "candidate code_eval examiner nonce plain_data programs python_progra
 CODE = (
     *(f"harness.scoring.{module}" for module in SCORING.split()),
     *(f"harness.scoring.shared_prefix.{module}" for module in SHARED_PREFIX.split()),
-<<<<<<< HEAD
-    "fusion.decoder",
-    *(f"harness.sandbox.{module}" for module in VERDICTS.split()),
-=======
     *("fusion.decoder", "fusion.heads"),
-    *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "executor")),
->>>>>>> main
+    *(f"harness.sandbox.{module}" for module in VERDICTS.split()),
 )
 
 # They do not decide the numbers, or (execution, the data behind a mirror) are in the tasks' fingerprint.
