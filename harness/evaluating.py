@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from harness.scoring import ScoringOptions
 
 SCORING = (
-    "backends execution gold journal journaled mirror model replay samples score selection tasks whole_answer"
+    "backends clusters execution gold journal journaled mirror model replay samples score selection tasks "
+    "whole_answer"
 )
 SHARED_PREFIX = (
     "attention generation guesses lm loglikelihood memory packed_linear packing prefixes reader reuse rows "

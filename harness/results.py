@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 RUN_SCHEMA_VERSION: Literal[1] = 1
 AVERAGE = "average"  # the benchmark name of a capability's own rows
+OVERALL = "overall"  # the capability name of the row over all capabilities
 
 
 class Record(BaseModel):
@@ -35,6 +36,7 @@ class Item(Record):
     bits_per_byte: float | None = None  # of the gold continuation
     gold_bytes: int | None = None
     loglikelihoods: tuple[float, ...] = ()  # nats; every choice in order, or the target; () where generated
+    cluster: str | None = None  # hash of a passage that other documents may ask about too
 
 
 class ModelEntry(Record):
@@ -75,7 +77,8 @@ class Difference(Record):
     low: float
     high: float
     p_value: float
-    p_adjusted: float = 1.0  # by Holm, over rows of the same kind for this opponent (harness.comparison)
+    p_adjusted: float = 1.0  # corrected over rows of the same kind and all opponents (harness.differences)
+    smallest: float | None = None  # true difference that so many items show with 80 % power; None: not known
     better: int  # items on which fused did better (gained), worse (lost)
     worse: int
     n: int
@@ -94,14 +97,47 @@ class Row(Record):
     differences: tuple[Difference, ...]
 
 
+class Change(Record):
+    """What a trained model gained and lost against the target before, item by item, by the headline metric.
+
+    Of a benchmark or, with `benchmark` == "average", of a capability: counts are sums over its benchmarks,
+    `before`, `after` and `oracle` macro means. A source "has" an item where it scores more than the model
+    that has not.
+    """
+
+    capability: str
+    benchmark: str
+    metric: str
+    unit: Literal["%", "score"]
+    model: str
+    role: Role  # fused or control
+    n: int
+    gained: int  # the target before was wrong, this model is right (or scores better)
+    lost: int
+    kept: int
+    transferred: int  # gained, and some source had it
+    transferred_from: dict[str, int]  # source -> items of `transferred` that it had; several may have one
+    interference: int  # lost, though a source and the target before had it
+    before: float
+    after: float
+    oracle: float  # an item counts as its best answer by the target before or any source
+    gap_closed: float | None  # percent: (after - before) / (oracle - before); None where there is no gap
+    gap_low: float | None = None
+    gap_high: float | None = None
+
+
 class Verdict(Record):
     outcome: Literal["gain", "no change", "loss", "mixed", "none"]  # "none": nothing to judge
     sentence: str
+    headline: str = ""  # the same in everyday words, with its certainty
 
 
 class Comparison(Record):
     rows: tuple[Row, ...]
+    overall: Row | None = None  # every capability counts the same; None where there is but one
     confidence: float
+    correction: Literal["holm", "bh"] = "holm"  # of p-values, over rows of one kind and all opponents
+    changes: tuple[Change, ...] = ()
     verdict: Verdict
 
 

@@ -135,6 +135,7 @@ class ComparisonSpec(Frozen):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=2000, gt=0)
     seed: Seed = 0
+    correction: Literal["holm", "bh"] = "holm"  # of many p-values: family-wise error, or false discoveries
     published: str | None = None  # name of a file in results/published
     tolerance: float = Field(default=0.0, ge=0)  # percentage points that `check` lets a benchmark fall
 
