@@ -120,7 +120,7 @@ def bootstrap(
 def bootstrap_means(d: Floats, design: Design, resamples: int, rng: np.random.Generator) -> Floats:
     """mean(w d) of every resample [resamples]; a stratum keeps its weight though clusters differ in size."""
     means = np.zeros(resamples)
-    for here in _places(design.strata):
+    for here in places(design.strata):
         share = float(design.weights[here].sum()) / d.size
         units = cluster_units(d[here, None], design.clusters, here)
         sums = resampled_sums(units, resamples, rng)
@@ -134,7 +134,7 @@ def bootstrap_ratios(
     """sum(w parts) / sum(w whole) of every resample [resamples]; nan where the whole is nothing."""
     totals = np.zeros((resamples, 2))
     both = design.weights[:, None] * np.stack([parts, whole], axis=1)
-    for here in _places(design.strata):
+    for here in places(design.strata):
         units = cluster_units(both[here], design.clusters, here)
         totals += resampled_sums(units, resamples, rng)[:, :2]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -186,6 +186,13 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def places(strata: Sequence[str]) -> Iterator[NDArray[np.intp]]:
+    """The items of every stratum, strata in the order of their labels."""
+    labels = np.asarray(strata, dtype=str)
+    for label in np.unique(labels):
+        yield np.flatnonzero(labels == label)
+
+
 def cluster_units(columns: Floats, clusters: Sequence[str] | None, here: NDArray[np.intp]) -> Floats:
     """Independent units [units, c + 1] of a stratum: sums of the columns [n, c], and how many items.
 
@@ -213,13 +220,6 @@ def resampled_sums(units: Floats, resamples: int, rng: np.random.Generator) -> F
         for rows in _chunks(resamples, units.size)
     ]
     return np.concatenate(parts)
-
-
-def _places(strata: Sequence[str]) -> Iterator[NDArray[np.intp]]:
-    """The items of every stratum, strata in the order of their labels."""
-    labels = np.asarray(strata, dtype=str)
-    for label in np.unique(labels):
-        yield np.flatnonzero(labels == label)
 
 
 def _sums_by(values: Floats, labels: Sequence[str] | NDArray[np.str_]) -> Floats:

@@ -41,7 +41,7 @@ def outcomes(
 
 
 def right(rng: np.random.Generator, n: int, accuracy: float = 0.5) -> Floats:
-    return 100.0 * (rng.random(n) < accuracy)
+    return np.where(rng.random(n) < accuracy, 100.0, 0.0)
 
 
 def rate(found: Iterator[bool]) -> float:
