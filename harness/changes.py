@@ -4,9 +4,10 @@ Notation, all [n] on the same items by the headline metric, turned so that more 
     before  the target before training
     after   a trained model (fused, or the control: what training alone changes)
     best    the best of the target before and all sources: the oracle, who always asks the right model
-An item is gained where after > before and lost where after < before. A gained item is transferred where a
-source has more than the target had; a lost one is interference where a source kept more than is left.
-The control's transfers are the yardstick: no source taught it, so what it "transfers" came by the text alone.
+An item is gained where after > before and lost where after < before; of several trainings the counts are
+rounded means. A gained item is transferred where a source has more than the target had; a lost one is
+interference where a source kept more than is left. The control's transfers are the yardstick: no source
+taught it, so what it "transfers" came by the text alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,9 +42,10 @@ def _change(
     name, role = model
     sign = 1.0 if row.higher_is_better else -1.0
     before, after = sign * row.values[target], sign * row.values[name]
+    each = sign * row.trainings[name] if name in row.trainings else after[None]
     taught = {source: sign * row.values[source] for source in sources}
     best = np.maximum.reduce([before, *taught.values()])
-    gained, lost = after > before, after < before
+    gained, lost = each > before, each < before
     gap, low, high = _gap(row, after - before, best - before, name, spec)
     return Change(
         capability=row.capability,
@@ -53,12 +55,12 @@ def _change(
         model=name,
         role=role,
         n=row.n,
-        gained=int(gained.sum()),
-        lost=int(lost.sum()),
-        kept=int((~gained & ~lost).sum()),
-        transferred=int((gained & (best > before)).sum()),
-        transferred_from={s: int((gained & (v > before)).sum()) for s, v in taught.items()},
-        interference=int((lost & _any_above(taught, after)).sum()),
+        gained=_count(gained),
+        lost=_count(lost),
+        kept=row.n - _count(gained) - _count(lost),
+        transferred=_count(gained & (best > before)),
+        transferred_from={s: _count(gained & (v > before)) for s, v in taught.items()},
+        interference=_count(lost & _any_above(taught, each)),
         before=_mean(row, sign * before),
         after=_mean(row, sign * after),
         oracle=_mean(row, sign * best),
@@ -69,11 +71,16 @@ def _change(
 
 
 def _any_above(taught: Mapping[str, Floats], bound: Floats) -> NDArray[np.bool_]:
-    """Where some source has more than `bound`."""
-    above = np.zeros(len(bound), dtype=bool)
+    """Where some source has more than `bound` [S, n]."""
+    above = np.zeros(bound.shape, dtype=bool)
     for values in taught.values():
         above |= values > bound
     return above
+
+
+def _count(found: NDArray[np.bool_]) -> int:
+    """Items, of [S, n]; of several trainings their mean number, rounded."""
+    return round(float(found.sum()) / len(found))
 
 
 def _mean(row: Outcomes, values: Floats) -> float:

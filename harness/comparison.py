@@ -22,7 +22,7 @@ from harness.differences import Models, rows_of
 from harness.errors import InputError, nearest
 from harness.formats import Unit
 from harness.items import metrics_of
-from harness.outcomes import BITS_PER_BYTE, Outcomes, averages, clusters_of, overall
+from harness.outcomes import BITS_PER_BYTE, Outcomes, averages, clusters_of, over_models, overall
 from harness.results import BenchmarkEntry, Comparison, Item
 from harness.statistics import Floats
 from harness.suite import ComparisonSpec
@@ -33,6 +33,8 @@ LOWER_IS_BETTER = frozenset(
 )  # lm-eval's own per-document "perplexity" is a log-likelihood; scoring refuses it
 
 ItemsByModel = Mapping[str, Sequence[Item]]
+Trainings = Mapping[str, Sequence[str]]
+ONCE: Trainings = {}
 
 
 def higher_is_better(metric: str) -> bool:
@@ -45,12 +47,16 @@ def compare(
     models: Models,
     benchmarks: Sequence[BenchmarkEntry],
     spec: ComparisonSpec,
+    trainings: Trainings = ONCE,
 ) -> Comparison:
     """Compare all models on all benchmarks that were scored; `items` is benchmark -> model -> items.
 
+    `trainings` names, of models that were trained several times, all trainings in a common order of seeds;
+    `items` has each of them, and the model's scores are their means.
+
     Raises InputError where a model lacks a benchmark, an item or a metric that another one has.
     """
-    outcomes = list(_outcomes(items, [name for name, _ in models], benchmarks))
+    outcomes = list(_outcomes(items, [name for name, _ in models], benchmarks, trainings))
     in_all = overall(outcomes)
     rows = rows_of([*outcomes, *([in_all] if in_all else ())], models, spec)
     own, whole = rows[: len(outcomes)], rows[-1] if in_all else None
@@ -59,6 +65,7 @@ def compare(
         overall=whole,
         confidence=spec.confidence,
         correction=spec.correction,
+        trainings=max((len(names) for names in trainings.values()), default=1),
         changes=tuple(changes_of(outcomes, models, spec)),
         verdict=verdict(own, spec.confidence, whole, spec.correction),
     )
@@ -94,13 +101,19 @@ def _require_equal(
 
 
 def _outcomes(
-    items: Mapping[str, ItemsByModel], models: Sequence[str], benchmarks: Sequence[BenchmarkEntry]
+    items: Mapping[str, ItemsByModel],
+    models: Sequence[str],
+    benchmarks: Sequence[BenchmarkEntry],
+    trainings: Trainings,
 ) -> Iterator[Outcomes]:
     """All rows: capabilities in order of appearance, each one's benchmarks and then its averages."""
+    names = [name for model in models for name in trainings.get(model, (model,))]
     for capability in dict.fromkeys(b.capability for b in benchmarks):
         entries = [b for b in benchmarks if b.capability == capability and items.get(b.name)]
         found = [
-            o for b in entries for o in _benchmark_outcomes(b, same_items(b.name, items[b.name], models))
+            over_models(o, trainings)
+            for b in entries
+            for o in _benchmark_outcomes(b, same_items(b.name, items[b.name], names))
         ]
         yield from found
         yield from averages(capability, found)

@@ -2,7 +2,7 @@
 
 Rules
 - p-values: exact McNemar where all scores are 0 or 1, all items weigh the same and share nothing; else sign
-  flips of the weighted differences, a cluster's items flipped as one.
+  flips of the weighted differences, a cluster's items flipped as one. Several trainings: harness.trainings.
 - `p_adjusted` is corrected, by Holm or Benjamini and Hochberg, over a family: the rows of one kind
   (capability averages; headline metrics; other metrics; bits per byte of either; overall), every opponent.
 - `smallest` is the smallest true difference that so many items would have shown with a probability of 80 % at
@@ -11,6 +11,7 @@ Rules
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from zlib import crc32
 
@@ -30,6 +31,7 @@ from harness.statistics import (
     paired_permutation,
 )
 from harness.suite import ComparisonSpec
+from harness.trainings import over_trainings
 
 Models = Sequence[tuple[str, Role]]
 Correction = Callable[[Sequence[float]], list[float]]
@@ -73,29 +75,57 @@ def _difference(
     outcomes: Outcomes, fused: str, opponent: tuple[str, Role], spec: ComparisonSpec
 ) -> Difference:
     name, role = opponent
-    ours, theirs = outcomes.values[fused], outcomes.values[name]
-    d, design = ours - theirs, outcomes.design
-    rng = _rng(spec.seed, outcomes, name)
-    drawn = bootstrap(d, design, spec.confidence, spec.resamples, rng)
+    d = outcomes.values[fused] - outcomes.values[name]
     good = d if outcomes.higher_is_better else -d
-    better, worse = int(np.sum(good > 0)), int(np.sum(good < 0))
-    exact = _all_alike(design) and _right_or_wrong(outcomes.unit, ours, theirs)
+    found = _estimate(outcomes, fused, name, spec)
     return Difference(
         opponent=name,
         role=role,
-        difference=float(np.mean(design.weights * d)),
-        low=drawn.interval[0],
-        high=drawn.interval[1],
-        p_value=mcnemar_exact(better, worse)
-        if exact
-        else paired_permutation(design.grouped(d), spec.resamples, rng),
-        smallest=_percent_found(outcomes.n, better + worse, spec.confidence)
-        if exact
-        else difference_beyond_spread(drawn.error, alpha=1 - spec.confidence),
-        better=better,
-        worse=worse,
+        difference=float(np.mean(outcomes.design.weights * d)),
+        low=found.interval[0],
+        high=found.interval[1],
+        p_value=found.p_value,
+        smallest=found.smallest,
+        between=found.between,
+        better=int(np.sum(good > 0)),
+        worse=int(np.sum(good < 0)),
         n=outcomes.n,
     )
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """What the statistics say of a mean difference, in the row's unit."""
+
+    interval: tuple[float, float]
+    p_value: float
+    smallest: float | None
+    between: float | None = None
+
+
+def _estimate(outcomes: Outcomes, fused: str, opponent: str, spec: ComparisonSpec) -> _Estimate:
+    if fused in outcomes.trainings:
+        return _of_several(outcomes, fused, opponent, spec)
+    ours, theirs = outcomes.values[fused], outcomes.values[opponent]
+    d, design = ours - theirs, outcomes.design
+    rng = _rng(spec.seed, outcomes, opponent)
+    drawn = bootstrap(d, design, spec.confidence, spec.resamples, rng)
+    if _all_alike(design) and _right_or_wrong(outcomes.unit, ours, theirs):
+        better, worse = int(np.sum(d > 0)), int(np.sum(d < 0))
+        reach = _percent_found(outcomes.n, better + worse, spec.confidence)
+        return _Estimate(drawn.interval, mcnemar_exact(better, worse), reach)
+    p_value = paired_permutation(design.grouped(d), spec.resamples, rng)
+    return _Estimate(
+        drawn.interval, p_value, difference_beyond_spread(drawn.error, alpha=1 - spec.confidence)
+    )
+
+
+def _of_several(outcomes: Outcomes, fused: str, opponent: str, spec: ComparisonSpec) -> _Estimate:
+    """Every training of fused minus the opponent's training with the same seed, or the opponent itself."""
+    theirs = outcomes.trainings.get(opponent, outcomes.values[opponent])
+    found = over_trainings(outcomes.trainings[fused] - theirs, outcomes.design, spec.confidence)
+    reach = difference_beyond_spread(found.error, alpha=1 - spec.confidence)
+    return _Estimate(found.interval, found.p_value, reach, found.between)
 
 
 def _all_alike(design: Design) -> bool:

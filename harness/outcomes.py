@@ -1,7 +1,7 @@
 """Outcomes of several models on the same items: one row of the comparison before any statistics."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,7 +17,8 @@ BITS_PER_BYTE = "bits_per_byte"
 class Outcomes:
     """Per model its outcomes [n] on the same items, in the row's unit, and how the items were drawn.
 
-    `shares` says what each benchmark counts for; empty: all the same.
+    `shares` says what each benchmark counts for; empty: all the same. `trainings` has the models that were
+    trained several times, with every training's outcomes, of which `values` has the means.
     """
 
     capability: str
@@ -31,6 +32,7 @@ class Outcomes:
     tasks: tuple[str, ...]  # [n] the task of every item: a template that its items have in common
     clusters: tuple[str, ...] | None = None  # [n] items that share a passage share a label
     shares: Mapping[str, float] = field(default_factory=dict)
+    trainings: Mapping[str, Floats] = field(default_factory=dict)  # [S, n] each
 
     @property
     def n(self) -> int:
@@ -47,6 +49,18 @@ def clusters_of(items: Sequence[Item]) -> tuple[str, ...] | None:
     labels = tuple(f"{i.task}\0{i.item}" if i.cluster is None else f"{i.task}\0\0{i.cluster}" for i in items)
     shared = len(set(labels)) < len({(i.task, i.item) for i in items})
     return labels if shared else None
+
+
+def over_models(outcomes: Outcomes, trainings: Mapping[str, Sequence[str]]) -> Outcomes:
+    """The outcomes of single trainings as those of the models that they are trainings of."""
+    if not trainings:
+        return outcomes
+    repeats = {name for names in trainings.values() for name in names}
+    stacked = {m: np.stack([outcomes.values[name] for name in names]) for m, names in trainings.items()}
+    values = {m: v for m, v in outcomes.values.items() if m not in repeats}
+    return replace(
+        outcomes, values=values | {m: s.mean(axis=0) for m, s in stacked.items()}, trainings=stacked
+    )
 
 
 def averages(capability: str, found: Sequence[Outcomes]) -> Iterator[Outcomes]:
@@ -87,6 +101,7 @@ def _pooled(
         tuple(label for p in parts for label in p.tasks),
         _pooled_clusters(parts),
         shares or {},
+        {m: np.concatenate([p.trainings[m] for p in parts], axis=1) for m in first.trainings},
     )
 
 

@@ -79,7 +79,8 @@ class Difference(Record):
     p_value: float
     p_adjusted: float = 1.0  # corrected over rows of the same kind and all opponents (harness.differences)
     smallest: float | None = None  # true difference that so many items show with 80 % power; None: not known
-    better: int  # items on which fused did better (gained), worse (lost)
+    between: float | None = None  # standard deviation between trainings; None: one training
+    better: int  # items on which fused did better (gained), worse (lost); on average over trainings
     worse: int
     n: int
 
@@ -137,6 +138,7 @@ class Comparison(Record):
     overall: Row | None = None  # every capability counts the same; None where there is but one
     confidence: float
     correction: Literal["holm", "bh"] = "holm"  # of p-values, over rows of one kind and all opponents
+    trainings: int = 1  # of fused and control, over which scores are means
     changes: tuple[Change, ...] = ()
     verdict: Verdict
 
@@ -170,6 +172,8 @@ class RunRecord(Record):
     versions: dict[str, str]
     hardware: dict[str, Any]
     models: tuple[ModelEntry, ...]
+    seeds: tuple[int, ...] = ()  # of all trainings, the shown one's first; () in older records
+    repeats: tuple[ModelEntry, ...] = ()  # fused and control trained again with the other seeds
     benchmarks: tuple[BenchmarkEntry, ...]
     stages: tuple[StageEntry, ...]
     training: tuple[TrainingCurve, ...]

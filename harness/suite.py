@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from harness.errors import SuiteError, nearest
 from harness.lora import lora_mistakes
 from harness.preset import give_way_to_preset, with_preset
+from harness.seeds import with_seeds
 from harness.suite_mistakes import CORPUS_KEYS, cross_mistakes, type_mistakes, version_mistakes
 from harness.suite_yaml import apply_overrides, read_yaml
 from harness.training_arguments import check_training
@@ -153,6 +154,7 @@ class Suite(Frozen):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     seed: Seed = 0
+    seeds: tuple[Seed, ...] = ()  # several trainings of fused and control; n stands for seed ... seed + n - 1
     target: ModelSpec
     sources: tuple[ModelSpec, ...] = Field(min_length=1)
     corpus: CorpusSpec
@@ -164,6 +166,16 @@ class Suite(Frozen):
     scoring: ScoringSpec = ScoringSpec()
     comparison: ComparisonSpec = ComparisonSpec()
     tracking: TrackingSpec = TrackingSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_seeds(cls, given: Any) -> Any:
+        return with_seeds(given)
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """The seeds of all trainings; the first one's is the training whose items are shown."""
+        return self.seeds or (self.seed,)
 
 
 class LoadedSuite(Frozen):

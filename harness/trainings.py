@@ -14,12 +14,13 @@ of two trainings instead of 5 %; resampling so few trainings does no better.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log10
 
 import numpy as np
 
 from harness.statistics import Design, Floats, cluster_units, places
 
-SMALLEST_EXPONENT = -300.0  # of a p-value, to base 10
+SMALLEST_P = 1e-100  # below, scipy's quantiles lose their sign for some degrees of freedom
 Parts = Sequence[tuple[float, int]]  # (variance, degrees of freedom)
 
 
@@ -59,15 +60,16 @@ def critical_value(alpha: float, parts: Parts) -> float:
 
 
 def _p_value(ratio: float, parts: Parts) -> float:
-    """The level at which the critical value is this ratio of difference and standard error."""
+    """The level, not below SMALLEST_P, whose critical value is this ratio of difference and error."""
     from scipy.optimize import brentq
 
     def beyond(exponent: float) -> float:
         return critical_value(10**exponent, parts) - ratio
 
+    lowest = log10(SMALLEST_P)
     if ratio == 0:
         return 1.0
-    return float(10 ** brentq(beyond, SMALLEST_EXPONENT, 0.0)) if beyond(SMALLEST_EXPONENT) > 0 else 0.0
+    return float(10 ** brentq(beyond, lowest, 0.0)) if beyond(lowest) > 0 else SMALLEST_P
 
 
 def item_variance(d: Floats, design: Design) -> tuple[float, int]:

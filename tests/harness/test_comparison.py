@@ -277,6 +277,53 @@ class TestPassages:
         assert row(self.compared(clusters=False), "b").differences[0].p_value == pytest.approx(2 / 2**60)
 
 
+class TestTrainings:
+    """Fused trained twice, the control once with each of the same seeds."""
+
+    TRAININGS = {"fused": ("fused", "fused@1"), "clm": ("clm", "clm@1")}
+    SCORED = {
+        "fused": items([1] * 20),
+        "fused@1": items([1] * 10 + [0] * 10),
+        "clm": items([0] * 20),
+        "clm@1": items([0] * 18 + [1] * 2),
+        "target": items([0] * 20),
+    }
+    MODELS = [("target", Role.TARGET), *PAIR]
+
+    def compared(self) -> Comparison:
+        return compare({"b": self.SCORED}, self.MODELS, [entry("b")], SPEC, self.TRAININGS)
+
+    def test_scores_are_means_over_trainings(self) -> None:
+        comparison = self.compared()
+        shown = row(comparison, "b")
+        assert {c.model: c.value for c in shown.cells} == {"target": 0.0, "clm": 5.0, "fused": 75.0}
+        assert comparison.trainings == 2
+
+    def test_differences_are_taken_seed_by_seed(self) -> None:
+        """100 - 0 and 50 - 10: mean 70, standard deviation 30 sqrt(2)."""
+        (_, against) = row(self.compared(), "b").differences
+        assert against.opponent == "clm"
+        assert against.difference == pytest.approx(70.0)
+        assert against.between == pytest.approx(30 * 2**0.5)
+
+    def test_trainings_that_disagree_carry_no_claim_that_one_alone_would(self) -> None:
+        alone = compare({"b": self.SCORED}, self.MODELS, [entry("b")], SPEC)
+        assert row(alone, "b").differences[1].p_value < 1e-4
+        several = row(self.compared(), "b").differences[1]
+        assert several.p_value > 0.05
+        assert several.low < 0 < several.high
+
+    def test_counts_of_what_changed_are_means(self) -> None:
+        """Gained over the target before: 20 and 10."""
+        found = next(c for c in self.compared().changes if c.role is Role.FUSED)
+        assert (found.gained, found.lost, found.kept, found.after) == (15, 0, 5, 75.0)
+
+    def test_a_training_that_was_not_scored_is_named(self) -> None:
+        scored = {name: found for name, found in self.SCORED.items() if name != "clm@1"}
+        with pytest.raises(InputError, match="b: clm@1 was not scored"):
+            compare({"b": scored}, self.MODELS, [entry("b")], SPEC, self.TRAININGS)
+
+
 class TestRefusals:
     def test_other_items(self) -> None:
         with pytest.raises(

@@ -39,10 +39,18 @@ def test_the_critical_value_is_the_weighted_mean_of_students() -> None:
     assert critical_value(0.05, ((1.0, 2), (3.0, 30))) == pytest.approx((4.3027 + 3 * 2.0423) / 4, abs=1e-4)
 
 
-def test_the_p_value_is_the_level_at_which_the_interval_touches_zero() -> None:
-    d = rng(10).normal(0.4, 1, size=(3, 30)) + np.array([[0.3], [0.0], [-0.2]])
-    p = over_trainings(d, Design.plain(30), 0.95).p_value
-    assert over_trainings(d, Design.plain(30), 1 - p).interval[0] == pytest.approx(0.0, abs=1e-9)
+@pytest.mark.parametrize("n", range(4, 40, 3))
+def test_the_p_value_is_the_level_at_which_the_interval_touches_zero(n: int) -> None:
+    d = rng(10).normal(0.4, 1, size=(3, n)) + np.array([[0.3], [0.0], [-0.2]])
+    p = over_trainings(d, Design.plain(n), 0.95).p_value
+    interval = over_trainings(d, Design.plain(n), 1 - p).interval
+    assert min(map(abs, interval)) == pytest.approx(0.0, abs=1e-9)
+    assert p > 1e-3
+
+
+def test_what_is_beyond_doubt_has_a_p_value_too() -> None:
+    d = 1.0 + rng(11).normal(0, 1e-12, size=(9, 900))
+    assert 0 < over_trainings(d, Design.plain(900), 0.95).p_value < 1e-20
 
 
 def test_without_spread_nothing_can_be_said() -> None:
