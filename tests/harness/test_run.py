@@ -127,8 +127,8 @@ def test_another_seed_trains_and_scores_again_and_is_part_of_the_comparison(
     assert [m.name for m in record.repeats] == ["control@1", "fused@1"]
     against = [d for row in record.comparison.rows for d in row.differences if d.opponent == "control"]
     assert all(d.between is not None for d in against)
-    first, second = (c for c in record.training if c.model.startswith("fused"))
-    assert first.points != second.points
+    weights = {m.name: m.fingerprint for m in (*record.models, *record.repeats)}
+    assert weights["fused"] != weights["fused@1"]
 
 
 def test_plan_says_what_is_there_and_what_the_rest_costs(results: Path, tmp_path: Path) -> None:
