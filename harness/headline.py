@@ -35,15 +35,13 @@ class Finding:
 def headline(
     findings: Sequence[Finding], against: str, correction: Literal["holm", "bh"], whole: Difference | None
 ) -> str:
-    """Two or three short sentences on the findings against one opponent, named by `against`.
-
-    `whole` is the difference over all capabilities, where there are several.
+    """The answer with its certainty as one sentence; then how it was compared, what the certainty means, and
+    the difference over all capabilities, `whole`, where there are several. `against` names the opponent.
     """
     sure = [f for f in findings if f.sure]
-    parts = [f"{_effect(findings)}, compared with {against}."]
-    parts += [_whole(whole)] if whole else []
-    parts.append(_certainty(sure, correction) if sure else _hidden(findings))
-    return " ".join(parts)
+    first = f"{_effect(findings)}; certainty: {_certainty(sure)}." if sure else f"{_effect(findings)}."
+    meaning = _meaning(sure, correction) if sure else _hidden(findings)
+    return " ".join([first, f"Compared with {against}: {meaning}.", *([_whole(whole)] if whole else [])])
 
 
 def _effect(findings: Sequence[Finding]) -> str:
@@ -61,14 +59,20 @@ def _whole(difference: Difference) -> str:
     return f"Over all capabilities: {signed(difference.difference)} points ({between})."
 
 
-def _certainty(sure: Sequence[Finding], correction: Literal["holm", "bh"]) -> str:
-    """Of the least sure of the claims, in the terms of the error that the correction holds."""
-    worst = max(f.difference.p_adjusted for f in sure)
-    word = next(word for bound, word in CERTAINTY if worst < bound or bound == 1.0)
+def _certainty(sure: Sequence[Finding]) -> str:
+    worst = _least_sure(sure)
+    return next(word for bound, word in CERTAINTY if worst < bound or bound == 1.0)
+
+
+def _meaning(sure: Sequence[Finding], correction: Literal["holm", "bh"]) -> str:
+    """The certainty in the terms of the error that the correction holds."""
     if correction == "bh":
-        share = number(100 * sure[0].alpha)
-        return f"Certainty: {word}; of claims made in this way at most {share} % are expected to be false."
-    return f"Certainty: {word}; without any effect, {_frequency(worst)} such comparisons would claim as much."
+        return f"of claims made in this way at most {number(100 * sure[0].alpha)} % are expected to be false"
+    return f"without any effect {_frequency(_least_sure(sure))} such comparisons would claim as much"
+
+
+def _least_sure(sure: Sequence[Finding]) -> float:
+    return max(f.difference.p_adjusted for f in sure)
 
 
 def _frequency(p: float) -> str:
@@ -78,10 +82,10 @@ def _frequency(p: float) -> str:
 def _hidden(findings: Sequence[Finding]) -> str:
     """What the items would have shown: the absence of a claim is no claim of absence."""
     reach = [
-        f"{number(f.difference.smallest)} on {f.capability}"
+        f"{number(f.difference.smallest)} points on {f.capability}"
         for f in findings
         if f.difference.smallest is not None
     ]
     if not reach:
-        return "There are too few items to tell."
-    return f"Of true differences the items show, in 4 of 5 cases, {listed(reach)} points; less may be hidden."
+        return "there are too few items to tell"
+    return f"in 4 of 5 cases the items show a true difference of {listed(reach)}; a smaller one may hide"

@@ -18,6 +18,7 @@ from harness.pipeline import Pipeline
 from harness.redaction import redact_all
 from harness.results import BenchmarkEntry, Item, ModelEntry, RunRecord, StageEntry, TrainingCurve
 from harness.runner import Outcome
+from harness.spending import gains_per_token, model_effort
 from harness.suite import LoadedSuite, resolved
 
 LIBRARIES = (
@@ -45,7 +46,9 @@ def build_record(
     coverage, fusion = _coverage(outcomes), outcomes["fusion"].entry.facts
     named = [(m.name, m.role) for m in models]
     comparison = compare(items, named, benchmarks, loaded.suite.comparison, pipeline.trainings)
-    trained = [p.name for p in (*pipeline.participants, *pipeline.repeats) if p.role in TRAINED]
+    repeats = [_model_entry(p, outcomes) for p in pipeline.repeats]
+    parameters = {m.name: m.parameters for m in (*models, *repeats)}
+    training = tuple(_curve(m.name, outcomes) for m in (*models, *repeats) if m.role in TRAINED)
     return RunRecord(
         run=run,
         suite=redact_all(resolved(loaded.suite)),
@@ -56,14 +59,15 @@ def build_record(
         versions=library_versions(),
         hardware=hardware(),
         models=tuple(models),
-        repeats=tuple(_model_entry(p, outcomes) for p in pipeline.repeats),
+        repeats=tuple(repeats),
         benchmarks=tuple(benchmarks),
-        stages=tuple(_stage_entry(s.name, s.key, outcomes[s.name]) for s in pipeline.stages),
-        training=tuple(_curve(name, outcomes) for name in trained),
+        stages=tuple(_stage_entry(s.name, s.key, outcomes[s.name], parameters) for s in pipeline.stages),
+        training=training,
         coverage=coverage,
         attribution=fusion["attribution"],
         attribution_by_part=fusion["attribution_by_part"],
         comparison=comparison,
+        gains=tuple(gains_per_token(comparison, training)),
         notes=(
             *trainings_notes(comparison),
             *run_notes(loaded.suite.fusion, coverage, benchmarks, _fallbacks(pipeline, outcomes)),
@@ -138,7 +142,7 @@ def _benchmark_entries(
     return entries
 
 
-def _stage_entry(name: str, key: str, outcome: Outcome) -> StageEntry:
+def _stage_entry(name: str, key: str, outcome: Outcome, parameters: Mapping[str, int]) -> StageEntry:
     entry = outcome.entry
     return StageEntry(
         name=name,
@@ -146,7 +150,9 @@ def _stage_entry(name: str, key: str, outcome: Outcome) -> StageEntry:
         seconds=entry.seconds,
         reused=outcome.reused,
         bytes=entry.bytes,
-        facts={k: v for k, v in entry.facts.items() if k != "points"},
+        facts={k: v for k, v in entry.facts.items() if k not in ("points", "peak_memory_bytes")},
+        memory_bytes=entry.facts.get("peak_memory_bytes"),
+        **model_effort(name, entry.facts, parameters),
     )
 
 

@@ -150,6 +150,9 @@ class StageEntry(Record):
     reused: bool
     bytes: int
     facts: dict[str, Any]  # what the stage counted: tokens, coverage, attribution ...
+    tokens: int | None = None  # that a model read or was trained on
+    flops: float | None = None  # estimated from them and the model's size (harness.spending)
+    memory_bytes: int | None = None  # at the peak, where the system tells
 
 
 class TrainingCurve(Record):
@@ -158,6 +161,16 @@ class TrainingCurve(Record):
     model: str
     tokens: int
     points: tuple[dict[str, float], ...]
+
+
+class GainPerToken(Record):
+    """A capability's lead over the control, percentage points for each million tokens of training."""
+
+    capability: str
+    tokens: int  # that fused, and the control, were trained on
+    points: float
+    low: float
+    high: float
 
 
 class RunRecord(Record):
@@ -181,4 +194,5 @@ class RunRecord(Record):
     attribution: dict[str, float]  # model -> percent of fused positions it taught (AvgCE: weighs most in)
     attribution_by_part: dict[str, dict[str, float]] = {}  # corpus part -> the same; {} in older records
     comparison: Comparison
+    gains: tuple[GainPerToken, ...] = ()
     notes: tuple[str, ...] = ()

@@ -35,29 +35,30 @@ def said(*findings: Finding, correction: Literal["holm", "bh"] = "holm") -> str:
 def test_helped_hurt_and_unclear_are_told_apart() -> None:
     text = said(finding("facts", 9, 0.0001), finding("code", -9, 0.02), finding("logic", 2, 0.4))
     assert text.startswith(
-        "Fusion helped on facts, hurt on code and made no clear difference on logic, compared with its "
-        "control."
+        "Fusion helped on facts, hurt on code and made no clear difference on logic; certainty: fair. "
+        "Compared with its control: "
     )
 
 
 def test_certainty_is_that_of_the_least_sure_claim() -> None:
-    assert "Certainty: very high; without any effect, fewer than 1 in 1,000 such" in said(
-        finding("a", 9, 1e-9)
-    )
+    surest = said(finding("a", 9, 1e-9))
+    assert "certainty: very high. " in surest
+    assert "without any effect fewer than 1 in 1,000 such" in surest
     both = said(finding("a", 9, 1e-9), finding("b", 9, 0.004))
-    assert "Certainty: high; without any effect, about 1 in 250 such" in both
-    assert "Certainty: fair; without any effect, about 1 in 25 such" in said(finding("a", 9, 0.04))
+    assert "certainty: high. " in both
+    assert "about 1 in 250 such" in both
+    assert "about 1 in 25 such" in said(finding("a", 9, 0.04))
 
 
 def test_a_difference_that_is_not_sure_is_no_claim() -> None:
     text = said(finding("facts", 30, 0.06))
-    assert "helped" not in text
-    assert "Certainty" not in text
+    assert text.startswith("Fusion made no clear difference on facts. ")
+    assert "certainty" not in text
 
 
 def test_no_claim_says_what_would_have_been_seen() -> None:
     text = said(finding("facts", 1, 0.6, 8.0), finding("code", 0, 1.0, 12.5))
-    assert "the items show, in 4 of 5 cases, 8.0 on facts and 12.5 on code points; less may be hidden" in text
+    assert "items show a true difference of 8.0 points on facts and 12.5 points on code; a smaller" in text
     assert "too few items" in said(finding("facts", 1, 0.6, None))
 
 
