@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Outcomes:
     def n(self) -> int:
         return len(self.strata)
 
-    @property
+    @cached_property
     def design(self) -> Design:
         fixed = tuple(f"{s}\0{t}" for s, t in zip(self.strata, self.tasks, strict=True))
         return Design(fixed, macro_weights(self.strata, self.shares or None), self.clusters)

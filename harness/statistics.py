@@ -71,7 +71,7 @@ def paired_permutation(
     if sizes.size < 31 and 2**sizes.size <= resamples:
         return float(np.mean(np.abs(_all_signs(sizes.size) @ sizes) >= observed))
     hits = sum(
-        int(np.sum(np.abs((2.0 * rng.integers(0, 2, size=(rows, sizes.size)) - 1.0) @ sizes) >= observed))
+        int(np.sum(np.abs(_flipped_sums(sizes, rows, rng)) >= observed))
         for rows in _chunks(resamples, sizes.size)
     )
     return (1 + hits) / (1 + resamples)
@@ -215,11 +215,25 @@ def resampled_sums(units: Floats, resamples: int, rng: np.random.Generator) -> F
     if len(kinds) <= 16:
         drawn = rng.multinomial(len(units), counts / len(units), size=resamples)
         return np.asarray(drawn @ kinds, dtype=np.float64)
-    parts = [
-        units[rng.integers(0, len(units), size=(rows, len(units)))].sum(axis=1)
-        for rows in _chunks(resamples, units.size)
-    ]
+    parts = [_drawn_sums(units, rows, rng) for rows in _chunks(resamples, len(units))]
     return np.concatenate(parts)
+
+
+def _drawn_sums(units: Floats, rows: int, rng: np.random.Generator) -> Floats:
+    """Sums [rows, c] unit by unit; a constant column, such as the size of single items, needs no draw."""
+    drawn = rng.integers(0, len(units), size=(rows, len(units)), dtype=np.int32)
+    sums = [
+        np.full(rows, len(column) * column[0]) if np.ptp(column) == 0 else column[drawn].sum(axis=1)
+        for column in np.ascontiguousarray(units.T)
+    ]
+    return np.stack(sums, axis=1)
+
+
+def _flipped_sums(sizes: Floats, rows: int, rng: np.random.Generator) -> Floats:
+    """Sums [rows] of the sizes with random signs: twice the sum of a random half, less the whole."""
+    bits = rng.integers(0, 256, size=(rows, -(-sizes.size // 8)), dtype=np.uint8)
+    kept = np.unpackbits(bits, axis=1, count=sizes.size).astype(np.float64)
+    return np.asarray(2 * (kept @ sizes) - sizes.sum(), dtype=np.float64)
 
 
 def _sums_by(values: Floats, labels: Sequence[str] | NDArray[np.str_]) -> Floats:

@@ -68,13 +68,12 @@ def gap_table(comparison: Comparison, sources: Sequence[str]) -> Markup | None:
     if not changes:
         return None
     known = [f"from {source}" for source in sources]
-    head = ["Benchmark", "before", "fused", "oracle", "gap closed", "by the control", *known]
+    head = ["Benchmark", "gap closed", "by the control", "before", "fused", "oracle", *known]
     return table(head, [list(_gap_row(c, comparison, sources)) for c in changes])
 
 
 def _gap_row(change: Change, comparison: Comparison, sources: Sequence[str]) -> Iterator[Child]:
     yield change_name(change)
-    yield from (number(v) for v in (change.before, change.after, change.oracle))
     yield gap_words(change)
     control = (
         c
@@ -82,6 +81,7 @@ def _gap_row(change: Change, comparison: Comparison, sources: Sequence[str]) -> 
         if c.role is Role.CONTROL and (c.capability, c.benchmark) == (change.capability, change.benchmark)
     )
     yield next((gap_words(c) for c in control), "–")
+    yield from (number(v) for v in (change.before, change.after, change.oracle))
     yield from (plural(change.transferred_from.get(s, 0), "item") for s in sources)
 
 

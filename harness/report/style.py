@@ -144,11 +144,10 @@ details pre { background: var(--faint); padding: .7rem .9rem; margin-top: .5rem;
   .forest, .bars { grid-template-columns: 1fr 1fr; gap: 0 1rem; }
   .forest > .row, .bars > .row { display: grid; grid-column: 1 / -1; grid-template-columns: subgrid;
     padding: .3rem 0; border-bottom: 1px solid var(--rule); }
-  .forest .difference { grid-column: 1 / -1; grid-row: 2; } .forest .fact { grid-row: 1; text-align: right; }
-  .forest .reach { grid-column: 1 / -1; grid-row: 3; } .forest .reach:empty { display: none; }
+  .forest { grid-template-columns: 3fr 2fr; }
+  .forest .name, .forest .difference { grid-column: 1 / -1; }
   .forest .reach:not(.head):not(:empty)::before { content: "shows from "; }
   .forest .fact.head, .forest .reach.head { display: none; }
-  .forest .name.head { grid-column: 1 / -1; }
   .bars .name, .bars .fact { grid-column: 1 / -1; } .bars .track-cell { grid-column: 1 / -1; }
   .scores .least { grid-column: 2 / -1; }
   .scores thead { display: none; }

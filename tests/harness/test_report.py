@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,38 @@ def test_a_record_from_before_attribution_by_part_still_loads(run: tuple[RunReco
     record = RunRecord.model_validate(older)
     assert record.attribution_by_part == {}
     assert "41.5" in str(transfer_table(record))
+
+
+# what run.json did not have before, part by part of the record
+NEWER = {"seeds", "repeats", "gains"}
+NEWER_IN_COMPARISON = {"overall", "correction", "trainings", "changes"}
+NEWER_IN_DIFFERENCE = {"smallest", "between"}
+NEWER_IN_STAGE = {"tokens", "flops", "memory_bytes"}
+
+
+def as_before(record: RunRecord) -> dict[str, Any]:
+    """The record as a file from before these fields."""
+    older = record.model_dump(mode="json", exclude=NEWER)
+    comparison = {k: v for k, v in older["comparison"].items() if k not in NEWER_IN_COMPARISON}
+    comparison["verdict"].pop("headline")
+    for row in comparison["rows"]:
+        for difference in row["differences"]:
+            for key in NEWER_IN_DIFFERENCE:
+                difference.pop(key)
+    for stage in older["stages"]:
+        for key in NEWER_IN_STAGE:
+            stage.pop(key)
+    return older | {"comparison": comparison}
+
+
+def test_a_run_from_before_the_newer_fields_still_has_a_report(
+    run: tuple[RunRecord, Path], tmp_path: Path
+) -> None:
+    record = RunRecord.model_validate(as_before(run[0]))
+    text = write_report(record, tmp_path).html.read_text()
+    outline(text)
+    assert record.comparison.verdict.sentence.split("; ")[0] in text
+    assert "Items gained and lost" not in text
 
 
 def test_a_run_without_a_verdict_says_so(run: tuple[RunRecord, Path]) -> None:
