@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harness.outcomes import Outcomes
 from harness.results import Change, Role
-from harness.statistics import Floats, bootstrap_ratios, percentiles
+from harness.statistics import Floats, bootstrap_ratios, expanded, percentiles
 from harness.suite import ComparisonSpec
 
 TRAINED = (Role.CONTROL, Role.FUSED)
@@ -105,5 +105,5 @@ def _gap(
     known = drawn[np.isfinite(drawn)]
     if known.size < len(drawn) * (1 + spec.confidence) / 2:
         return closed, None, None
-    low, high = percentiles(100 * known, spec.confidence)
+    low, high = percentiles(100 * known, expanded(spec.confidence, design))
     return closed, low, high

@@ -24,9 +24,10 @@ def method(record: RunRecord) -> list[str]:
     alpha = f"{100 * (1 - record.comparison.confidence):.3g} %"
     return [
         "Every model answers the same items, and differences are taken item by item.",
-        f"Intervals: paired percentile bootstrap, {spec.get('resamples', 'many')} resamples, seeded (seed "
+        f"Intervals: paired bootstrap, {spec.get('resamples', 'many')} resamples, seeded (seed "
         f"{spec.get('seed', 0)}), within each benchmark and task; items that ask about one passage are drawn "
-        "together. An interval of a single point means that the items left no spread to resample.",
+        "together; percentiles, expanded where items are few. An interval of a single point means that the "
+        "items left no spread to resample.",
         "Tests: exact McNemar where answers are right or wrong and share no passage, otherwise sign-flip "
         "permutation, a passage's items flipped as one. Marks follow the tests; close to the edge an "
         "interval may say otherwise.",

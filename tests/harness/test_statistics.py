@@ -14,11 +14,13 @@ from harness.statistics import (
     bootstrap,
     bootstrap_means,
     bootstrap_ratios,
+    expanded,
     holm,
     macro_weights,
     mcnemar_exact,
     paired_bootstrap_interval,
     paired_permutation,
+    percentiles,
 )
 
 DIFFERENCES = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=25)
@@ -156,7 +158,21 @@ class TestBootstrap:
     def test_equals_scipys_percentile_interval(self) -> None:
         d = rng(6).exponential(1.0, size=50)
         theirs = stats.bootstrap((d,), np.mean, method="percentile", n_resamples=20_000, rng=rng(7))
-        assert self.interval(d, resamples=20_000) == pytest.approx(theirs.confidence_interval, abs=0.01)
+        means = bootstrap_means(d, Design.plain(50), 20_000, rng())
+        assert percentiles(means, 0.95) == pytest.approx(theirs.confidence_interval, abs=0.01)
+
+    def test_of_few_items_it_is_expanded(self) -> None:
+        """10 items: 2.262 x sqrt(10/9) = 2.385 normal quantiles instead of 1.960, so 98.3 % of resamples."""
+        assert expanded(0.95, Design.plain(10)) == pytest.approx(2 * stats.norm.cdf(2.3845) - 1, abs=1e-4)
+        assert expanded(0.95, Design.plain(10_000)) == pytest.approx(0.95, abs=1e-4)
+        assert expanded(0.95, Design.plain(1)) == 0.95
+
+    @pytest.mark.parametrize("n", [8, 15])
+    def test_of_few_normal_items_it_covers_as_often_as_it_says(self, n: int) -> None:
+        draws = rng(12).normal(size=(1000, n))
+        intervals = [paired_bootstrap_interval(d, 0.95, 400, rng(i)) for i, d in enumerate(draws)]
+        covered = sum(low <= 0 <= high for low, high in intervals) / len(draws)
+        assert 0.928 <= covered <= 0.975
 
 
 class TestDesign:

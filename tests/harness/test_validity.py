@@ -135,8 +135,8 @@ class TestClusters:
     def test_intervals_cover_nothing_as_often_as_they_say(
         self, rows: list[tuple[Difference, Difference]]
     ) -> None:
-        """Percentile intervals over 30 passages fall somewhat short of 95 %; item by item far."""
-        assert rate(clustered.low <= 0 <= clustered.high for clustered, _ in rows) >= 0.91
+        """95 % less what 1,000 runs may miss by chance; item by item far less."""
+        assert rate(clustered.low <= 0 <= clustered.high for clustered, _ in rows) >= 0.928
         assert rate(single.low <= 0 <= single.high for _, single in rows) < 0.85
 
     def test_the_spread_is_that_of_passages(self) -> None:
