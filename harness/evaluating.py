@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from harness.scoring.options import Execution
 
 SCORING = (
-    "backends execution gold journal journaled judging mirror model replay samples score selection tasks "
-    "whole_answer"
+    "backends clusters execution gold journal journaled judging mirror model replay samples score selection "
+    "tasks whole_answer"
 )
 SHARED_PREFIX = (
     "attention generation guesses lm loglikelihood memory packed_linear packing prefixes proof reader reuse "

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.formats import listed, number
 from harness.preset import departures
-from harness.results import NO_TOOLCHAIN, BenchmarkEntry
+from harness.results import AVERAGE, NO_TOOLCHAIN, BenchmarkEntry, Comparison, Role
 from harness.suite import FusionSpec
 
 _EXECUTED = {  # how model-written code was run -> what to know about it
@@ -19,6 +19,7 @@ _EXECUTED = {  # how model-written code was run -> what to know about it
     ),
     "subprocess": "Model-written code ran in a limited, not isolated, subprocess ({names}).",
 }
+SINGLE = 1.96  # standard deviations within which 95 % of single trainings lie
 
 
 def run_notes(
@@ -36,6 +37,41 @@ def run_notes(
         *_toolchain_notes(benchmarks),
         *_reading_notes(fallbacks),
     )
+
+
+def trainings_notes(comparison: Comparison) -> Iterator[str]:
+    """What one training cannot say, or what several said of each other."""
+    differences = [d for row in comparison.rows for d in row.differences]
+    if comparison.trainings > 1:
+        yield from _spread_note(comparison)
+    elif differences:
+        yield (
+            "Fused and control were trained once each. Intervals and tests speak of the choice of items; how "
+            "much another seed would change the differences is not known, so that one seed does not carry a "
+            "claim about the method. With seeds: 3 in the suite it is measured and counts."
+        )
+
+
+def _spread_note(comparison: Comparison) -> Iterator[str]:
+    judged = [
+        (row, d)
+        for row in comparison.rows
+        if row.benchmark == AVERAGE and row.unit == "%"
+        for d in row.differences
+        if d.role is Role.CONTROL and d.between is not None
+    ]
+    if judged:
+        spreads = listed([f"{number(d.between or 0.0)} on {row.capability}" for row, d in judged])
+        yield (
+            f"Fused and control were trained {comparison.trainings} times each; scores are means. Between "
+            f"trainings the lead over the control has a standard deviation, in points, of {spreads}."
+        )
+    alone = [row.capability for row, d in judged if abs(d.difference) < SINGLE * (d.between or 0.0)]
+    if alone:
+        yield (
+            f"One training alone does not carry a claim on {listed(alone)}: the lead is less than {SINGLE:g} "
+            "standard deviations between trainings, so that a single one may show the opposite."
+        )
 
 
 def _method_notes(fusion: FusionSpec) -> Iterator[str]:

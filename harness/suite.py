@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from harness.errors import SuiteError, nearest
 from harness.lora import lora_mistakes
 from harness.preset import give_way_to_preset, with_preset
+from harness.seeds import with_seeds
 from harness.suite_mistakes import CORPUS_KEYS, cross_mistakes, type_mistakes, version_mistakes
 from harness.suite_yaml import apply_overrides, read_yaml
 from harness.training_arguments import check_training
@@ -138,6 +139,7 @@ class ComparisonSpec(Frozen):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=2000, gt=0)
     seed: Seed = 0
+    correction: Literal["holm", "bh"] = "holm"  # of many p-values: family-wise error, or false discoveries
     published: str | None = None  # name of a file in results/published
     tolerance: float = Field(default=0.0, ge=0)  # percentage points that `check` lets a benchmark fall
 
@@ -155,6 +157,7 @@ class Suite(Frozen):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     seed: Seed = 0
+    seeds: tuple[Seed, ...] = ()  # several trainings of fused and control; n stands for seed ... seed + n - 1
     target: ModelSpec
     sources: tuple[ModelSpec, ...] = Field(min_length=1)
     corpus: CorpusSpec
@@ -166,6 +169,16 @@ class Suite(Frozen):
     scoring: ScoringSpec = ScoringSpec()
     comparison: ComparisonSpec = ComparisonSpec()
     tracking: TrackingSpec = TrackingSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_seeds(cls, given: Any) -> Any:
+        return with_seeds(given)
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """The seeds of all trainings; the first one's is the training whose items are shown."""
+        return self.seeds or (self.seed,)
 
 
 class LoadedSuite(Frozen):

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from fusion.presets import PRESETS
-from harness.notes import run_notes
-from harness.suite import FusionSpec
+from harness.comparison import compare
+from harness.notes import run_notes, trainings_notes
+from harness.suite import ComparisonSpec, FusionSpec
 from tests.harness.sample_run import sample_benchmarks
+from tests.harness.test_comparison import TestTrainings, entry
 
 
 def notes(coverage: dict[str, dict[str, float]] | None = None, **fusion: Any) -> tuple[str, ...]:
@@ -75,3 +77,24 @@ def test_languages_that_could_not_be_run_are_told_with_what_the_average_covers()
         "Not scored, because this machine lacks the language: e_r (R) and e_rust (Rust). The average of code "
         "covers e_cpp and e_go. `doctor` says how to install the rest."
     )
+
+
+class TestSeeds:
+    several = TestTrainings()
+
+    def test_one_training_of_each_is_said_not_to_carry_a_claim(self) -> None:
+        scored = {"b": self.several.SCORED}
+        comparison = compare(scored, self.several.MODELS, [entry("b")], ComparisonSpec())
+        (note,) = trainings_notes(comparison)
+        assert note.startswith("Fused and control were trained once each.")
+        assert "seeds: 3" in note
+
+    def test_what_trainings_differ_by_is_told_and_which_claim_one_could_not_carry(self) -> None:
+        """Lead 70 points, standard deviation 42.4 between two trainings: less than 1.96 of them."""
+        spread, alone = trainings_notes(self.several.compared())
+        assert "trained 2 times each" in spread
+        assert "of 42.4 on facts" in spread
+        assert alone.startswith("One training alone does not carry a claim on facts")
+
+    def test_where_nothing_was_trained_there_is_nothing_to_say(self) -> None:
+        assert list(trainings_notes(compare({}, [], [], ComparisonSpec()))) == []

@@ -75,6 +75,21 @@ def test_both_trainings_come_from_the_same_code_start_and_seed() -> None:
     assert {i.name for i in fused.inputs} - {i.name for i in control.inputs} == {"fusion"}
 
 
+def test_several_seeds_share_all_that_comes_before_the_training(keys: dict[str, str]) -> None:
+    """The first is the training that one seed makes; another differs in its seed and nothing else."""
+    pipeline = _pipeline("seeds=2")
+    several = _keys(pipeline)
+    assert keys.items() <= several.items()
+    added = several.keys() - keys.keys()
+    assert {":".join(name.split(":")[:2]) for name in added} == {
+        *("training:fused@1", "training:control@1", "scoring:fused@1", "scoring:control@1")
+    }
+    made = {s.name: s for s in pipeline.stages}
+    first, second = (dict(made[name].params) for name in ("training:fused", "training:fused@1"))
+    assert first | {"seed": 1} == second
+    assert pipeline.trainings == {"control": ("control", "control@1"), "fused": ("fused", "fused@1")}
+
+
 @pytest.mark.parametrize(
     ("module", "families"),
     [

@@ -113,6 +113,24 @@ def test_a_changed_lambda_repeats_only_the_fused_training_and_its_scores(
     assert repeated == {"training:fused", *benchmarks}
 
 
+def test_another_seed_trains_and_scores_again_and_is_part_of_the_comparison(
+    results: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(results, tmp_path / "r")
+    done = _call("run-suite", *SMALL, "--set", "seeds=2", "--results", tmp_path / "r", "--json")
+    record = RunRecord.model_validate_json(done.stdout)
+    repeated = {":".join(s.name.split(":")[:2]) for s in record.stages if not s.reused}
+    assert repeated == {
+        f"{stage}:{kind}@1" for stage in ("training", "scoring") for kind in ("fused", "control")
+    }
+    assert (record.seeds, record.comparison.trainings) == ((0, 1), 2)
+    assert [m.name for m in record.repeats] == ["control@1", "fused@1"]
+    against = [d for row in record.comparison.rows for d in row.differences if d.opponent == "control"]
+    assert all(d.between is not None for d in against)
+    weights = {m.name: m.fingerprint for m in (*record.models, *record.repeats)}
+    assert weights["fused"] != weights["fused@1"]
+
+
 def test_plan_says_what_is_there_and_what_the_rest_costs(results: Path, tmp_path: Path) -> None:
     there = json.loads(_call("plan", *SMALL, "--results", results, "--json").stdout)
     assert all(s["present"] for s in there["stages"])

@@ -328,6 +328,36 @@ def test_values_that_would_fail_only_in_a_late_stage_are_refused(
     assert message in only_mistake(folder, override)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "seeds"),
+    [
+        ((), (0,)),
+        (("seed=4",), (4,)),
+        (("seeds=3",), (0, 1, 2)),
+        (("seed=4", "seeds=2"), (4, 5)),
+        (("seeds=[7, 3]",), (7, 3)),
+    ],
+)
+def test_seeds_of_all_trainings(folder: Path, overrides: tuple[str, ...], seeds: tuple[int, ...]) -> None:
+    assert load(folder, *overrides).suite.training_seeds == seeds
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("seeds=0",), "seeds: 0 trainings; a number from 1 to 100"),
+        (("seeds=1234",), "seeds: 1234 trainings"),
+        (("seeds=[1, 2, 1]",), "seeds: 1 is given twice"),
+        (("seed=5", "seeds=[1, 2]"), "seed: 5 is not the first of seeds, 1"),
+        (("seeds=[-1]",), "seeds.0: input should be greater than or equal to 0"),
+    ],
+)
+def test_seeds_that_make_no_trainings_are_refused(
+    folder: Path, overrides: tuple[str, ...], message: str
+) -> None:
+    assert any(message in found for found in mistakes(folder, *overrides))
+
+
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps"])
 def test_devices(folder: Path, device: str) -> None:
     assert load(folder, f"scoring.device={device}").suite.scoring.device == device
