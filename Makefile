@@ -2,13 +2,16 @@
 # make test   the whole test suite, as .ci/run calls it
 # make check  format, lint, types
 # make toolchains  what is missing of the languages that code benchmarks run (Debian, Ubuntu; as root)
+# make regression  the micro suite against results/baselines/micro.json; make baseline makes that file anew
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check install toolchains clean
+MICRO := build/micro
+
+.PHONY: demo test check regression baseline install toolchains clean $(MICRO)
 
 demo: $(STAMP)
 	$(BIN)/python cli.py run-suite suites/micro.yaml
@@ -20,6 +23,16 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(MICRO): $(STAMP)
+	rm -rf $(MICRO)/runs
+	$(BIN)/python cli.py run-suite micro --offline --set tracking.enabled=false --results $(MICRO)
+
+regression: $(MICRO)
+	$(BIN)/python cli.py check $(MICRO)/runs/micro-* --baseline results/baselines/micro.json
+
+baseline: $(MICRO)
+	$(BIN)/python cli.py baseline save $(MICRO)/runs/micro-* --to results/baselines/micro.json
 
 install: $(STAMP)
 

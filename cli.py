@@ -5,7 +5,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +281,25 @@ def sync(run: str, results: Path) -> None:
 
 
 @main.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port [5000 or, where that is taken, a free one]."
+)
+@_results
+@_fails_clearly
+def ui(port: int | None, results: Path) -> None:
+    """Serve MLflow's page for the results folder, until Ctrl-C; opens no browser."""
+    from harness.console import show_page
+    from harness.tracking.ui import serve
+
+    try:
+        with serve(results.resolve(), port) as page:
+            show_page(page)
+            page.wait()
+    except KeyboardInterrupt:
+        click.echo("\nMLflow has ended", err=True)
+
+
+@main.command()
 @_run
 @click.option(
     "--baseline",
@@ -290,17 +309,46 @@ def sync(run: str, results: Path) -> None:
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
-    help="Percentage points that a benchmark may fall [the suite's comparison.tolerance].",
+    "tolerances",
+    multiple=True,
+    metavar="[NAME=]POINTS",
+    help="Percentage points that all, or one benchmark or capability, may fall [the suite's; repeatable].",
 )
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="KEY",
+    help="A setting that is what you test, so that it may differ, e.g. fusion.lm_loss_weight (repeatable).",
+)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML here.")
+@click.option(
+    "--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write a Markdown summary here."
+)
+@click.option("--github", is_flag=True, help="Print GitHub annotations and add to the step's summary.")
 @_results
 @_json
 @_fails_clearly
-def check(run: str, baseline: Path, tolerance: float | None, results: Path, as_json: bool) -> None:
-    """Compare RUN with a saved baseline: exit 0 if it held, 1 if it regressed, 3 if not comparable."""
+def check(
+    run: str,
+    baseline: Path,
+    tolerances: Sequence[str],
+    vary: Sequence[str],
+    junit: Path | None,
+    markdown: Path | None,
+    github: bool,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Compare RUN with a saved baseline.
+
+    Exits with 0 if it held, 1 if it regressed, 3 if the two are not comparable, 4 if the run is incomplete.
+    """
+    from harness.ci import Places
     from harness.experiment import Results, check_run
 
-    verdict = check_run(Results(results.resolve()).run_folder(run), baseline, tolerance)
+    folder, places = Results(results.resolve()).run_folder(run), Places(junit, markdown, github)
+    say = partial(click.echo, err=as_json)
+    verdict = check_run(folder, baseline, tolerances, vary, places=places, say=say)
     click.echo(verdict.model_dump_json(indent=1) if as_json else verdict.text())
     sys.exit(verdict.exit_code)
 

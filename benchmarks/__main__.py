@@ -18,6 +18,7 @@ ROOMS = {
     "fusion": ("vocabulary", "alignment", "chain", "extraction", "objective"),
     "sandbox": ("sandbox",),
     "scoring": ("scoring",),
+    "tracking": ("tracking",),
 }
 WIDTH = 180  # of a table that is not printed to a terminal
 READING = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.planning import Plan
     from harness.task_table import TaskTable
     from harness.tracking import TrackingLinks
+    from harness.tracking.ui import Page
 
 LOG_COLUMNS = 120  # of tables in a file or a CI log, which do not wrap as a screen does
 _FACTS = ("documents", "windows", "tokens", "bits_per_byte", "mapped_percent", "items")  # worth a line
@@ -104,6 +105,15 @@ def show_links(links: "TrackingLinks", *, err: bool = False) -> None:
     if links.command:
         lines.append(f"        (serve it with: {links.command})")
     print("\n".join(lines), file=sys.stderr if err else sys.stdout)
+
+
+def show_page(page: "Page") -> None:
+    """Where MLflow is served, and a link per run; flushed, since it is read while the command goes on."""
+    lines = [f"MLflow: {page.base} (shows {page.database})"]
+    lines += [line for run, links in page.runs.items() for line in (run, f"  {links.view}")]
+    lines += [] if page.runs else ["no run has been synced there yet: fusegauge sync RUN"]
+    lines += [f"log: {page.log}; stop with Ctrl-C"] if page.process else []
+    print("\n".join(lines), flush=True)
 
 
 def show_plan(plan: "Plan") -> None:

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.atomic import write_text_atomically
-from harness.errors import InputError, SuiteError, nearest
+from harness.errors import IncompleteError, InputError, NotComparableError, SuiteError, nearest
 from harness.pipeline import Pipeline, build_pipeline
 from harness.record import build_record, collect_items, copy_attribution, copy_items
 from harness.results import RunRecord
@@ -20,6 +20,7 @@ from harness.store import Store
 from harness.suite import LoadedSuite, TrackingSpec, resolved
 
 if TYPE_CHECKING:
+    from harness.ci import Places
     from harness.regression import RegressionVerdict
     from harness.tracking import TrackingLinks
 
@@ -44,6 +45,8 @@ class Results:
         for folder in (given, given.parent, self.runs / run):
             if (folder / RUN_FILE).is_file() and (folder != given.parent or given.name == RUN_FILE):
                 return folder
+        if unfinished := next((f for f in (given, self.runs / run) if f.is_dir()), None):
+            read_run(unfinished)  # says what it lacks
         known = sorted(p.parent.name for p in self.runs.glob(f"*/{RUN_FILE}"))
         raise InputError(
             f"no run {run!r} in {self.runs}{nearest(run, known)}",
@@ -132,18 +135,37 @@ def sync_folder(folder: Path, results: Results, tracking: TrackingSpec | None = 
     return sync_run(folder, tracking, results=results.root)
 
 
-def check_run(folder: Path, baseline: Path, tolerance: float | None) -> "RegressionVerdict":
-    """A run against a saved baseline; the tolerance is the suite's unless given."""
+def check_run(
+    folder: Path,
+    baseline: Path,
+    tolerances: Sequence[str] = (),
+    vary: Sequence[str] = (),
+    *,
+    places: "Places | None" = None,
+    say: Callable[[str], None] = print,
+) -> "RegressionVerdict":
+    """A run against a saved baseline, published to `places` whether it was judged or could not be.
+
+    `say` takes the lines for GitHub's log. Errors as harness.regression.check.
+    """
+    from harness.ci import Places, findings_of, findings_of_error, publish
     from harness.regression import check
 
-    record = read_run(folder)
-    allowed = record.suite["comparison"]["tolerance"] if tolerance is None else tolerance
-    return check(record, folder, baseline, allowed)
+    places = places or Places()
+    try:
+        verdict = check(read_run(folder), folder, baseline, tolerances, vary)
+    except (IncompleteError, NotComparableError) as error:
+        for line in publish(findings_of_error(folder.name, error), places):
+            say(line)
+        raise
+    for line in publish(findings_of(folder.name, verdict), places):
+        say(line)
+    return verdict
 
 
 def save_run_as_baseline(folder: Path, to: Path | None, results: Results) -> Path:
     """`baselines/<suite>.json` beside the runs, unless another file is named."""
-    from harness.regression import save_baseline
+    from harness.baseline import save_baseline
 
     record = read_run(folder)
     path = to or results.root / "baselines" / f"{record.suite['name']}.json"

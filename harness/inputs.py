@@ -1,6 +1,7 @@
 """The bodies of the first stages: models at hand, documents, windows; and how each model reads them."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,18 @@ def write_corpus(
     draft.facts |= {
         "documents": len(documents.texts),
         "bytes": sum(len(t.encode()) for t in documents.texts),
+        "fingerprint": _documents_fingerprint(zip(documents.parts, documents.texts, strict=True)),
     }
+
+
+def _documents_fingerprint(documents: Iterable[tuple[str, str]]) -> str:
+    """Of parts and texts in their order, wherever they came from."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def write_windows(

@@ -1,58 +1,23 @@
-"""The regression check: is the fused model worse than a saved baseline's, on the same items?
+"""The regression check: a run against a saved baseline. What is asked is in harness.judging."""
 
-A benchmark's headline metric has regressed where
-- fell: fused surely scores worse than the baseline's fused, by more than the tolerance;
-- lost its lead: its lead over its own control has surely shrunk by more than the tolerance, and it was surely
-  better than the control in the baseline and is not any more;
-- harm: that lead has surely shrunk so, and fused is surely worse than its own control, as it was not before.
-A lead shrinks where (fused - control) now minus then is negative, tested by sign flips: a lead that merely
-crosses the line of significance, because it was close to it, is no regression.
-Worse is lower, except for the metrics where lower is better (`comparison.higher_is_better`).
-"Surely" is p < 1 - confidence after Holm over the benchmarks, for each of these questions on its own.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from harness.baseline import benchmark_outcomes, read_baseline, save_baseline
-from harness.comparison import higher_is_better, is_share
-from harness.errors import NotComparableError
+from harness.baseline import Baseline, read_baseline
+from harness.comparability import require_comparable
 from harness.formats import Unit, listed, number, p_value, plural, signed
-from harness.results import Record, Role, RunRecord
-from harness.statistics import Floats, holm, mcnemar_exact, paired_permutation
-
-__all__ = ["RegressionRow", "RegressionVerdict", "check", "save_baseline"]
-
-RESAMPLES = 10_000
-
-Cause = Literal["fell", "lost its lead over the control", "worse than its own control"]
+from harness.judging import RegressionRow, judged
+from harness.pairing import benchmark_pairs
+from harness.results import Record, RunRecord
+from harness.tolerance import overridden, spelled_out
 
 
-class RegressionRow(Record):
-    """One benchmark's headline metric, in its unit (percent, if it is a share); differences are now minus
-    baseline."""
+class Unjudged(Record):
+    """A benchmark that has no row, and why."""
 
-    benchmark: str
-    metric: str
-    baseline: float
-    now: float
-    difference: float
-    p_adjusted: float  # of the difference, after Holm over the benchmarks
-    lead_baseline: float | None  # fused minus control, in the baseline
-    lead_now: float | None
-    n: int
-    causes: tuple[Cause, ...]  # empty: held
-    unit: Unit = "%"
-    higher_is_better: bool = True
-
-    @property
-    def gain(self) -> float:
-        """The difference, positive where it is for the better."""
-        return self.difference if self.higher_is_better else -self.difference
+    name: str
+    reason: str
 
 
 class RegressionVerdict(Record):
@@ -61,204 +26,104 @@ class RegressionVerdict(Record):
     exit_code: Literal[0, 1]
     sentence: str
     rows: tuple[RegressionRow, ...]
+    unjudged: tuple[Unjudged, ...] = ()
+    varied: tuple[str, ...] = ()  # settings that differ because they are what is tested
+    save: str = ""  # the command that keeps an improvement
 
     def text(self) -> str:
-        """The sentence, then one line per benchmark."""
-        return "\n".join([self.sentence, *(_line(row) for row in self.rows)])
+        """The sentence, then one line per row, and what was left out."""
+        lines = [self.sentence, *(f"  {line(row)}" for row in self.rows if not row.same_as)]
+        lines += [f"  {each.name}: not judged: {each.reason}" for each in self.unjudged]
+        lines += [f"  tested: {difference}" for difference in self.varied]
+        return "\n".join([*lines, *([f"  -> keep it: {self.save}"] if self.save else [])])
 
 
-@dataclass(frozen=True)
-class _Paired:
-    """One benchmark: scores per item [n] in its unit, now and in the baseline, in the same order."""
+def check(
+    record: RunRecord,
+    run_dir: Path,
+    baseline_path: Path,
+    tolerances: Sequence[str] = (),
+    vary: Sequence[str] = (),
+) -> RegressionVerdict:
+    """Compare the run's fused model with the baseline's.
 
-    benchmark: str
-    metric: str
-    fused_now: Floats
-    fused_then: Floats
-    lead_now: Floats | None  # fused minus control
-    lead_then: Floats | None
-    unit: Unit
+    `tolerances` (`POINTS`, `NAME=POINTS`) go before the suite's; `vary` names settings that may differ.
 
-    def good(self, difference: Floats | None) -> Floats | None:
-        """The difference, positive where it is for the better."""
-        return difference if difference is None or higher_is_better(self.metric) else -difference
-
-
-def check(record: RunRecord, run_dir: Path, baseline_path: Path, tolerance: float) -> RegressionVerdict:
-    """Compare the run's fused model with the baseline's; `tolerance` in percentage points.
-
-    Raises NotComparableError where suite, benchmarks, fingerprints or items differ, naming what does, and
-    InputError where the baseline is missing or unreadable.
+    Raises IncompleteError where the run lacks outcomes that the baseline has, NotComparableError where suite,
+    settings, benchmarks or items differ, with everything that does, and InputError where the baseline is
+    missing or unreadable, or an argument names nothing.
     """
     baseline = read_baseline(baseline_path)
-    _require_comparable(record, baseline, baseline_path)
-    by_name = {b.name: b for b in record.benchmarks}
-    pairs = [
-        _pair(name, then, benchmark_outcomes(record, run_dir, by_name[name]), baseline_path)
-        for name, then in baseline["benchmarks"].items()
-        if then["metrics"]
-    ]
-    alpha = 1 - record.comparison.confidence
-    rows = _rows(pairs, tolerance, alpha)
-    new = [b for b in by_name if b not in baseline["benchmarks"]]
-    sentence = _sentence(rows, tolerance, new, alpha)
-    return RegressionVerdict(exit_code=1 if any(r.causes for r in rows) else 0, sentence=sentence, rows=rows)
-
-
-def _require_comparable(record: RunRecord, baseline: Mapping[str, Any], path: Path) -> None:
-    now = {b.name: b for b in record.benchmarks}
-    mistakes = []
-    if baseline["suite"] != record.suite.get("name", ""):
-        mistakes.append(f"suite is {record.suite.get('name')!r} now, {baseline['suite']!r} there")
-    if Role.FUSED not in {m.role for m in record.models}:
-        mistakes.append("the run has no fused model")
-    if Role.FUSED not in baseline["models"]:
-        mistakes.append("the baseline has no fused model")
-    for name, then in baseline["benchmarks"].items():
-        if name not in now:
-            mistakes.append(f"{name} was not scored in this run")
-        elif now[name].fingerprint != then["fingerprint"]:
-            mistakes.append(
-                f"{name}: task, data, few-shot or seed differ (fingerprint {now[name].fingerprint[:12]} now, "
-                f"{then['fingerprint'][:12]} there)"
-            )
-    if mistakes:
-        raise _not_comparable(path, mistakes)
-
-
-def _not_comparable(path: Path, mistakes: Sequence[str]) -> NotComparableError:
-    lines = "".join(f"\n  - {m}" for m in mistakes)
-    return NotComparableError(
-        f"not comparable with {path}:{lines}",
-        remedy="run the same suite without overrides, or save a new baseline: fusegauge baseline save RUN",
+    allowed = _tolerances(record, tolerances)
+    now, varied = require_comparable(record, run_dir, baseline, baseline_path, vary)
+    rows = judged(benchmark_pairs(baseline, now), allowed, 1 - record.comparison.confidence)
+    regressed = any(row.causes for row in rows)
+    improved = any(row.improved for row in rows) and not regressed
+    return RegressionVerdict(
+        exit_code=1 if regressed else 0,
+        sentence=_sentence([row for row in rows if not row.same_as]),
+        rows=rows,
+        unjudged=tuple(_unjudged(record, baseline)),
+        varied=varied,
+        save=f"fusegauge baseline save {record.run} --to {baseline_path}" if improved else "",
     )
 
 
-def _pair(name: str, then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> _Paired:
-    if then["items"] != now["items"]:
-        ours, theirs = set(now["items"]), set(then["items"])
-        counts = f"{len(ours - theirs)} items are only in this run, {len(theirs - ours)} only in the baseline"
-        raise _not_comparable(path, [f"{name}: {counts}"])
-    metric = then["metrics"][0]
-    if metric not in now["metrics"]:
-        raise _not_comparable(path, [f"{name}: metric {metric} was not scored in this run"])
-    sides = (now, then)
-    share = is_share(_scores(s, role, metric) for s in sides for role in s["outcomes"])
-    scale = 100.0 if share else 1.0
-    fused_now, fused_then = (scale * _scores(s, Role.FUSED, metric) for s in sides)
-    lead_now, lead_then = (_lead(s, metric, scale) for s in sides)
-    return _Paired(name, metric, fused_now, fused_then, lead_now, lead_then, "%" if share else "score")
+def _tolerances(record: RunRecord, overrides: Sequence[str]) -> dict[str, float]:
+    names = [b.name for b in record.benchmarks] + [b.capability for b in record.benchmarks]
+    suite = spelled_out(record.suite["comparison"]["tolerance"])
+    return overridden(suite, overrides, list(dict.fromkeys(names)))
 
 
-def _scores(side: Mapping[str, Any], role: Role, metric: str) -> Floats:
-    return np.asarray(side["outcomes"][role][metric], dtype=np.float64)
+def _unjudged(record: RunRecord, baseline: Baseline) -> Iterator[Unjudged]:
+    for benchmark in record.benchmarks:
+        if benchmark.name not in baseline.benchmarks:
+            yield Unjudged(name=benchmark.name, reason="it is not in the baseline")
+        elif not baseline.benchmarks[benchmark.name].metrics:
+            yield Unjudged(name=benchmark.name, reason="the baseline has no scores of it")
 
 
-def _lead(side: Mapping[str, Any], metric: str, scale: float) -> Floats | None:
-    if Role.CONTROL not in side["outcomes"]:
-        return None
-    return scale * (_scores(side, Role.FUSED, metric) - _scores(side, Role.CONTROL, metric))
-
-
-def _rows(pairs: Sequence[_Paired], tolerance: float, alpha: float) -> tuple[RegressionRow, ...]:
-    changes = _test([p.good(p.fused_now - p.fused_then) for p in pairs])
-    leads_now, leads_then = (
-        _test([p.good(lead) for p, lead in zip(pairs, leads, strict=True)])
-        for leads in ([p.lead_now for p in pairs], [p.lead_then for p in pairs])
-    )
-    shrunk = _test([p.good(_minus(p.lead_now, p.lead_then)) for p in pairs])
-    rows = []
-    for pair, change, now, then, shrink in zip(pairs, changes, leads_now, leads_then, shrunk, strict=True):
-        causes: list[Cause] = []
-        if change.below(-tolerance, alpha):
-            causes.append("fell")
-        shrank = shrink.below(-tolerance, alpha)
-        if shrank and then.above(0, alpha) and not now.above(0, alpha):
-            causes.append("lost its lead over the control")
-        if shrank and now.below(0, alpha) and not then.below(0, alpha):
-            causes.append("worse than its own control")
-        rows.append(_row(pair, change.p, tuple(causes)))
-    return tuple(rows)
-
-
-@dataclass(frozen=True)
-class _Tested:
-    """A mean difference [points] and its p-value after Holm; None where there is nothing to compare."""
-
-    mean: float | None
-    p: float
-
-    def below(self, bound: float, alpha: float) -> bool:
-        return self.mean is not None and self.mean < min(bound, 0) and self.p < alpha
-
-    def above(self, bound: float, alpha: float) -> bool:
-        return self.mean is not None and self.mean > bound and self.p < alpha
-
-
-def _test(differences: Sequence[Floats | None]) -> list[_Tested]:
-    """Test every benchmark's paired differences, corrected over those that exist."""
-    existing = [d for d in differences if d is not None]
-    adjusted = iter(holm([_p_value(d) for d in existing]))
-    return [
-        _Tested(None, 1.0) if d is None else _Tested(float(d.mean()), next(adjusted)) for d in differences
-    ]
-
-
-def _p_value(d: Floats) -> float:
-    if set(np.unique(np.abs(d))) <= {0.0, 100.0}:  # right or wrong on both sides
-        return mcnemar_exact(int(np.sum(d > 0)), int(np.sum(d < 0)))
-    return paired_permutation(d, RESAMPLES, np.random.default_rng(0))
-
-
-def _minus(now: Floats | None, then: Floats | None) -> Floats | None:
-    return None if now is None or then is None else now - then
-
-
-def _row(pair: _Paired, p_adjusted: float, causes: tuple[Cause, ...]) -> RegressionRow:
-    return RegressionRow(
-        benchmark=pair.benchmark,
-        metric=pair.metric,
-        baseline=float(pair.fused_then.mean()),
-        now=float(pair.fused_now.mean()),
-        difference=float((pair.fused_now - pair.fused_then).mean()),
-        p_adjusted=p_adjusted,
-        lead_baseline=_mean(pair.lead_then),
-        lead_now=_mean(pair.lead_now),
-        n=len(pair.fused_now),
-        causes=causes,
-        unit=pair.unit,
-        higher_is_better=higher_is_better(pair.metric),
-    )
-
-
-def _mean(values: Floats | None) -> float | None:
-    return None if values is None else float(values.mean())
-
-
-def _sentence(rows: Sequence[RegressionRow], tolerance: float, new: Sequence[str], alpha: float) -> str:
-    beyond = f" (tolerance {number(tolerance)} points)" if tolerance else ""
-    bad = [
-        f"{r.benchmark} {' and '.join(r.causes)} ({_points(r.difference, r.unit)})" for r in rows if r.causes
-    ]
-    extra = f" Not in the baseline: {listed(list(new))}." if new else ""
+def _sentence(rows: Sequence[RegressionRow]) -> str:
+    bad = [f"{row.name} {' and '.join(row.causes)} ({change(row)})" for row in rows if row.causes]
     if bad:
-        return f"Regressed{beyond}: {'; '.join(bad)}.{extra}"
-    better = [r.benchmark for r in rows if r.gain > 0 and r.p_adjusted < alpha]
-    improved = f" {listed(better)} improved: save a new baseline to keep it." if better else ""
-    held = f"Held{beyond}: {plural(len(rows), 'benchmark')}, none surely worse than the baseline."
-    return held + improved + extra
+        return f"Regressed: {'; '.join(bad)}."
+    better = [row.name for row in rows if row.improved]
+    improved = f" {listed(better)} improved." if better else ""
+    beyond = " by more than the tolerance" if any(row.tolerance for row in rows) else ""
+    count = plural(sum(row.kind == "benchmark" for row in rows), "benchmark")
+    return f"Held: {count}, none surely worse than the baseline{beyond}.{improved}"
+
+
+def state(row: RegressionRow) -> str:
+    """'held', 'improved', or in which ways it regressed."""
+    return " and ".join(row.causes) or ("improved" if row.improved else "held")
+
+
+def line(row: RegressionRow) -> str:
+    """A row in one line of text."""
+    how = f"{change(row)}, {p_value(row.p_adjusted)}, {plural(row.n, 'item')}"
+    lead = f", lead over control {leads(row)}" if row.lead_now is not None else ""
+    return f"{row.name} ({row.metric}): {scores(row)} ({how}{lead}): {state(row)}"
+
+
+def scores(row: RegressionRow) -> str:
+    """'66.4 -> 63.1 %'."""
+    unit = " %" if row.unit == "%" else ""
+    return f"{number(row.baseline, row.unit)} -> {number(row.now, row.unit)}{unit}"
+
+
+def leads(row: RegressionRow) -> str:
+    """'+11.1 -> +9.8'; nothing without a control."""
+    if row.lead_now is None or row.lead_baseline is None:
+        return ""
+    return f"{signed(row.lead_baseline, row.unit)} -> {signed(row.lead_now, row.unit)}"
+
+
+def change(row: RegressionRow) -> str:
+    """'−3.4 points, tolerance 2'."""
+    tolerance = f", tolerance {row.tolerance:g}" if row.tolerance else ""
+    return _points(row.difference, row.unit) + tolerance
 
 
 def _points(difference: float, unit: Unit) -> str:
     return signed(difference, unit) + " points" * (unit == "%")
-
-
-def _line(row: RegressionRow) -> str:
-    state = " and ".join(row.causes) or "held"
-    lead = ""
-    if row.lead_now is not None and row.lead_baseline is not None:
-        then, now = (signed(value, row.unit) for value in (row.lead_baseline, row.lead_now))
-        lead = f", lead over control {then} -> {now}"
-    scores = f"{number(row.baseline, row.unit)} -> {number(row.now, row.unit)}{' %' * (row.unit == '%')}"
-    how = f"{_points(row.difference, row.unit)}, {p_value(row.p_adjusted)}, {plural(row.n, 'item')}"
-    return f"  {row.benchmark} ({row.metric}): {scores} ({how}{lead}): {state}"

@@ -16,6 +16,7 @@ from harness.preset import give_way_to_preset, with_preset
 from harness.seeds import with_seeds
 from harness.suite_mistakes import CORPUS_KEYS, cross_mistakes, type_mistakes, version_mistakes
 from harness.suite_yaml import apply_overrides, read_yaml
+from harness.tolerance import spelled_out
 from harness.training_arguments import check_training
 
 SUITE_VERSION = 1
@@ -23,6 +24,10 @@ Capability = str
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
 Names = Annotated[  # one name may be written without brackets
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
+
+PointsByName = Annotated[  # one number is the default of all
+    dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(spelled_out)
 ]
 
 
@@ -141,7 +146,7 @@ class ComparisonSpec(Frozen):
     seed: Seed = 0
     correction: Literal["holm", "bh"] = "holm"  # of many p-values: family-wise error, or false discoveries
     published: str | None = None  # name of a file in results/published
-    tolerance: float = Field(default=0.0, ge=0)  # percentage points that `check` lets a benchmark fall
+    tolerance: PointsByName = {"default": 0.0}  # that `check` lets a score fall; see harness.tolerance
 
 
 class TrackingSpec(Frozen):

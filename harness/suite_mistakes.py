@@ -18,13 +18,17 @@ from harness.published import published_names
 from harness.redaction import redact
 from harness.seeds import seed_mistakes
 from harness.synonyms import meant
+from harness.tolerance import DEFAULT, unknown_names
 
 RESERVED_MODELS = {
     "control": "the control that the harness trains",
     "fused": "the fused target",
     "clm": "the control",
 }
-RESERVED_BENCHMARKS = {"average": "the average of a capability"}
+RESERVED_BENCHMARKS = {
+    "average": "the average of a capability",
+    DEFAULT: "what comparison.tolerance allows where it names no other",
+}
 CORPUS_KEYS: dict[str, dict[str, bool]] = {  # kind -> key beyond those that every kind has -> is it needed?
     "generated": {"generator": True},
     "files": {"files": True, "column": False},
@@ -62,6 +66,7 @@ def cross_mistakes(raw: dict[str, Any], folder: Path) -> Iterator[str]:
     yield from _device_mistakes(raw.get("scoring"))
     yield from _published_mistakes(raw.get("comparison"))
     yield from seed_mistakes(raw)
+    yield from _tolerance_mistakes(raw)
 
 
 def _evaluation_mistakes(training: Any, corpus: Any) -> Iterator[str]:
@@ -98,6 +103,17 @@ def _published_mistakes(comparison: Any) -> Iterator[str]:
     there = published_names()
     if isinstance(name, str) and name not in there:
         yield f"comparison.published: nothing published under {name!r}{nearest(name, there)}"
+
+
+def _tolerance_mistakes(raw: dict[str, Any]) -> Iterator[str]:
+    comparison = raw.get("comparison")
+    tolerance = comparison.get("tolerance") if isinstance(comparison, dict) else None
+    if isinstance(tolerance, dict):
+        names = [str(spec.get("name", "")) for _, spec in _benchmarks(raw)]
+        capabilities = raw.get("benchmarks")
+        names += map(str, capabilities if isinstance(capabilities, dict) else ())
+        named = {str(key): value for key, value in tolerance.items()}
+        yield from (f"comparison.tolerance: {m}" for m in unknown_names(named, names))
 
 
 def _models(raw: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -21,6 +21,7 @@ from harness.errors import IncompleteError, InputError, TrackingError
 from harness.results import RunRecord
 from harness.suite import TrackingSpec
 from harness.tracking import TrackingLinks, sync, sync_run
+from harness.tracking.ui import free_port
 from harness.tracking.view import view_tag
 from tests.harness.sample_run import sample_run
 
@@ -382,6 +383,66 @@ def test_the_same_through_a_server(tmp_path: Path) -> None:
         assert Path(path).read_bytes() == (run_dir / "run.json").read_bytes()
 
 
+@pytest.mark.slow
+def test_killed_with_9_and_run_again_leaves_no_duplicates(tmp_path: Path) -> None:
+    """A real process, killed as soon as its second run is in the database, while it holds the lock."""
+    record, run_dir = _copy(tmp_path, "killed")
+    process = multiprocessing.get_context("spawn").Process(target=_sync_elsewhere, args=(run_dir, tmp_path))
+    process.start()
+    for _ in range(2400):
+        if _run_count(tmp_path / "mlflow.db") >= 2 or not process.is_alive():
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    sync_run(run_dir, SPEC, results=tmp_path)
+    runs = _runs(tmp_path, "killed")
+    assert set(runs) == {"killed", *(m.name for m in record.models)}
+    assert all(r.info.status == "FINISHED" for r in runs.values())
+
+
+def _run_count(database: Path) -> int:
+    """Runs in a database that may be in the making; opened so that it is not made here."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as opened:
+        return int(opened.execute("SELECT count(*) FROM runs").fetchone()[0])
+    return 0
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_in_the_middle_costs_seconds_and_the_next_sync_completes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    record, run_dir = _copy(tmp_path, "died")
+    held = _contents(run_dir)
+    port = free_port()
+    spec = TrackingSpec(uri=f"http://127.0.0.1:{port}")
+    created = MlflowClient.create_run
+    with _server(tmp_path, port) as server:
+        died: list[float] = []
+
+        def dies_at_the_third(*args: Any, **kwargs: Any) -> Any:
+            died.append(time.monotonic())
+            if len(died) == 3:
+                server.end()
+            return created(*args, **kwargs)
+
+        monkeypatch.setattr(MlflowClient, "create_run", dies_at_the_third)
+        with pytest.raises(TrackingError) as caught:
+            sync_run(run_dir, spec, results=tmp_path)
+        assert time.monotonic() - died[-1] < 30
+    assert caught.value.exit_code == 6
+    assert _contents(run_dir) == held
+    monkeypatch.setattr(MlflowClient, "create_run", created)
+    with _server(tmp_path, port):
+        links = sync_run(run_dir, spec, results=tmp_path)
+        found = MlflowClient(spec.uri).search_runs([links.experiment_id])
+        assert sorted(r.info.run_name for r in found) == sorted(["died", *(m.name for m in record.models)])
+        assert all(r.info.status == "FINISHED" for r in found)
+
+
 class _server:  # noqa: N801 - used as a function
     """An MLflow server for the time of a `with`; started in its own group, so that its workers end too."""
 
@@ -405,15 +466,19 @@ class _server:  # noqa: N801 - used as a function
             start_new_session=True,
         )
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "_server":
         for _ in range(240):
             with suppress(OSError), socket.create_connection(self.address, timeout=1):
-                return
+                return self
             time.sleep(0.5)
         raise AssertionError("the server did not start")
 
     def __exit__(self, *_: object) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+        self.end()
+
+    def end(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 

@@ -1,0 +1,116 @@
+"""Sync to MLflow: a run of six models with sixty metrics each, against one call for every number."""
+
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Bar, Row, alternate
+from harness.results import Cell, Comparison, ModelEntry, Role, RunRecord, Verdict
+from harness.results import Row as Scores
+from harness.suite import TrackingSpec
+from harness.tracking import sync_run
+
+ROLES = (Role.TARGET, Role.SOURCE, Role.SOURCE, Role.SOURCE, Role.CONTROL, Role.FUSED)
+METRICS = 60
+MOST_SECONDS = 30.0  # after which a person thinks that it hangs
+SPEC = TrackingSpec(experiment="benchmark")
+
+
+def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:  # noqa: ARG001 - as all rooms have it
+    """One row: runs, scores and view of a new run; then the same run again, unchanged."""
+    metrics = 6 if quick else METRICS
+    with tempfile.TemporaryDirectory() as name:
+        yield _row(Path(name), metrics, rounds=1 if quick else 3)
+
+
+def _row(folder: Path, metrics: int, rounds: int) -> Row:
+    numbers = itertools.count()
+
+    def sync() -> float:
+        started = time.perf_counter()
+        _sync_new(folder, metrics, next(numbers))
+        return time.perf_counter() - started
+
+    ours, reference = alternate(sync, lambda: _one_by_one(folder, metrics), rounds=rounds)
+    started = time.perf_counter()
+    _sync(folder, "run-0")
+    again = time.perf_counter() - started
+    return Row(
+        case=f"sync {len(ROLES)} models x {metrics} metrics",
+        ours="one batch per model, parent, links, view",
+        reference="one log_metric call per number, nothing else",
+        seconds=ours.seconds,
+        reference_seconds=reference.seconds,
+        bars=(Bar("wall seconds of a sync", "at most", MOST_SECONDS, ours.result),) if rounds > 1 else (),
+        counted={"wall s": ours.result, "wall s unchanged": again},
+    )
+
+
+def _sync_new(folder: Path, metrics: int, number: int) -> None:
+    run = folder / "runs" / f"run-{number}"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(_record(run.name, metrics).model_dump_json(), encoding="utf-8")
+    _sync(folder, run.name)
+
+
+def _sync(folder: Path, run: str) -> None:
+    sync_run(folder / "runs" / run, SPEC, results=folder)
+
+
+def _one_by_one(folder: Path, metrics: int) -> None:
+    from harness.tracking.writing import open_client, open_experiment
+
+    client: Any = open_client(f"sqlite:///{folder}/mlflow.db")
+    experiment = open_experiment(client, "one by one", folder / "artifacts")
+    for _ in ROLES:
+        run = client.create_run(experiment).info.run_id
+        for metric in range(metrics):
+            client.log_metric(run, f"capability/{metric}", 1.0 * metric)
+        client.set_terminated(run)
+
+
+def _record(run: str, metrics: int) -> RunRecord:
+    """Scores alone: what a run of many benchmarks logs, without the time that its items take."""
+    names = [f"model-{i}" for i in range(len(ROLES))]
+    suite = {"name": "benchmark", "fusion": {}, "training": {}}
+    return RunRecord(
+        run=run,
+        suite=suite,
+        overrides=(),
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        seed=0,
+        versions={},
+        hardware={},
+        models=tuple(
+            ModelEntry(name=n, role=r, reference=n, fingerprint="0" * 64, parameters=1)
+            for n, r in zip(names, ROLES, strict=True)
+        ),
+        benchmarks=(),
+        stages=(),
+        training=(),
+        coverage={},
+        attribution={},
+        comparison=Comparison(
+            rows=tuple(_scores(i, names) for i in range(metrics)),
+            confidence=0.95,
+            verdict=Verdict(outcome="none", sentence="Nothing was judged."),
+        ),
+    )
+
+
+def _scores(number: int, names: Sequence[str]) -> Scores:
+    cells = zip(names, ROLES, strict=True)
+    return Scores(
+        capability=f"capability-{number % 3}",
+        benchmark=f"benchmark-{number}",
+        metric="acc",
+        unit="%",
+        higher_is_better=True,
+        headline=True,
+        cells=tuple(Cell(model=n, role=r, value=float(number + i), n=100) for i, (n, r) in enumerate(cells)),
+        differences=(),
+    )

@@ -1,0 +1,194 @@
+"""MLflow's page for a results folder, for as long as someone looks at it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, TrackingError
+from harness.suite import TrackingSpec
+from harness.tracking.backend import Backend, check_database, database_file, locate, settle
+from harness.tracking.links import DEFAULT_UI, TrackingLinks, links, ui_base
+from harness.tracking.parent_plan import PARENT_ROLE
+from harness.tracking.plan import COMPARISON, ROLE
+from harness.tracking.view import view_id
+from harness.tracking.writing import open_client
+
+HOST = "127.0.0.1"  # MLflow's page asks nobody for a password
+START_SECONDS = 120.0
+STOP_SECONDS = 10.0
+LISTED = 10  # newest runs
+LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where MLflow is served, what it shows, and its log; `process` is None for a server of others."""
+
+    base: str
+    database: str
+    runs: dict[str, TrackingLinks]  # run -> its links, newest first
+    log: Path | None
+    process: "subprocess.Popen[bytes] | None"
+
+    def wait(self) -> None:
+        """Until the server ends or the user interrupts. Raises TrackingError where it ends by itself."""
+        if self.process is not None and self.process.wait():
+            raise TrackingError(
+                f"MLflow's server ended with {self.process.returncode}", remedy=f"its log is {self.log}"
+            )
+
+
+@contextmanager
+def serve(results: Path, port: int | None = None) -> Iterator[Page]:
+    """Start MLflow on the database of `results`, or find the server that MLFLOW_TRACKING_URI names.
+
+    `port` None takes MLflow's usual one or, where that is taken, any that is free. The server and its workers
+    end with the block. Raises InputError without a database or with a port that is taken, TrackingError where
+    the server does not start.
+    """
+    backend = locate(TrackingSpec(), results)
+    settle()
+    if backend.served:
+        base = ui_base(backend.uri, None)
+        yield Page(base, backend.shown, _runs(backend, base), None, None)
+        return
+    _require_database(backend, results)
+    chosen = free_port() if port is None else _checked(port)
+    base = f"http://{HOST}:{chosen}"
+    log = results / "mlflow-ui.log"
+    with _interruptible(), _server(backend, chosen, log) as process:
+        runs = _runs(backend, base)
+        _await(process, chosen, log)
+        yield Page(base, backend.shown, runs, log, process)
+
+
+def _require_database(backend: Backend, results: Path) -> None:
+    file = database_file(backend.uri)
+    if file is not None and not file.is_file():
+        raise InputError(
+            f"no MLflow database at {file}",
+            remedy=f"send a run there first: fusegauge sync RUN --results {results}",
+        )
+    try:
+        check_database(backend.uri)
+    except Exception as error:
+        raise InputError(
+            f"{backend.shown} cannot be opened: {error}", remedy="end what holds it, or sync into another one"
+        ) from error
+
+
+def free_port() -> int:
+    """MLflow's usual port, or any that is free."""
+    usual = int(DEFAULT_UI.rpartition(":")[2])
+    return usual if _is_free(usual) else _bound(0)
+
+
+def _checked(port: int) -> int:
+    if not _is_free(port):
+        raise InputError(f"--port {port} is taken", remedy="leave --port out: a free one is chosen")
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with suppress(OSError):
+        return _bound(port) == port
+    return False
+
+
+def _bound(port: int) -> int:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        probe.bind((HOST, port))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Being asked to end is Ctrl-C, whoever asks: a service manager too, or a shell's background job."""
+    asked = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in asked}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _server(backend: Backend, port: int, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """In a session of its own: Ctrl-C reaches us alone, and its workers end with it.
+
+    Where its data are goes through the environment: everyone on the machine sees a command line.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    places = {"MLFLOW_BACKEND_STORE_URI": backend.uri, "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(backend.artifacts)}
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **LIGHT, **places},
+            cwd=log.parent,  # an old ./mlruns elsewhere would be taken for the store
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask the whole session to end, and end what does not."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+
+
+def _await(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return
+        time.sleep(0.2)
+    how = "ended at once" if process.poll() is not None else f"did not answer in {START_SECONDS:g} seconds"
+    raise TrackingError(f"MLflow's server {how}", remedy=f"its log is {log}")
+
+
+def _runs(backend: Backend, base: str) -> dict[str, TrackingLinks]:
+    """The newest runs that were synced there, of all experiments."""
+    client = open_client(backend.uri)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    query, order = f"tags.`{ROLE}` = '{PARENT_ROLE}'", ["attributes.start_time DESC"]
+    parents = client.search_runs(experiments, query, max_results=LISTED, order_by=order)
+    return {parent.data.tags[COMPARISON]: _links(client, parent, base) for parent in parents}
+
+
+def _links(client: Any, parent: Any, base: str) -> TrackingLinks:
+    experiment, run = parent.info.experiment_id, parent.info.run_id
+    order = ["attributes.start_time ASC"]
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run}'", order_by=order)
+    models = [child.info.run_id for child in children]
+    view = view_id(parent.data.tags[COMPARISON])
+    return links(experiment, run, models, view, base=base, command="")
