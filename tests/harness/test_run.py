@@ -194,7 +194,7 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
     process = subprocess.Popen(arguments, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: list(tmp_path.glob("store/training/*/*.part-*")))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)  # a crowded machine takes its time to notice
     assert process.returncode == 130
     assert "finished stages are kept" in errors
     assert list(tmp_path.glob("store/fusion/*/manifest.json"))
