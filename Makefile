@@ -1,6 +1,7 @@
 # make demo   a fresh clone to a verdict: installs, runs suites/micro.yaml, says where to look
 # make test   the whole test suite, as .ci/run calls it
 # make check  format, lint, types
+# make toolchains  what is missing of the languages that code benchmarks run (Debian, Ubuntu; as root)
 # make regression  the micro suite against results/baselines/micro.json; make baseline makes that file anew
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ STAMP := $(VENV)/.installed
 
 MICRO := build/micro
 
-.PHONY: demo test check regression baseline install clean $(MICRO)
+.PHONY: demo test check regression baseline install toolchains clean $(MICRO)
 
 demo: $(STAMP)
 	$(BIN)/python cli.py run-suite suites/micro.yaml
@@ -34,6 +35,9 @@ baseline: $(MICRO)
 	$(BIN)/python cli.py baseline save $(MICRO)/runs/micro-* --to results/baselines/micro.json
 
 install: $(STAMP)
+
+toolchains: $(STAMP)
+	PYTHON=$(BIN)/python .ci/toolchains
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed (PYTHON=python3.x make ...)' if sys.version_info < (3, 11) else 0)"

@@ -79,7 +79,7 @@ _offline = click.option(
 _unsafe = click.option(
     "--unsafe-no-sandbox",
     is_flag=True,
-    help="Run model-written code in a subprocess with limits that is NOT isolated from this machine.",
+    help="Where no sandbox works, run model-written code in a subprocess that is limited but NOT isolated.",
 )
 _limit = click.option("--limit", type=click.IntRange(min=1), help="At most N items per task.")
 _set = click.option(
@@ -391,15 +391,19 @@ def suites(as_json: bool) -> None:
 
 @main.command()
 @_mirror
+@click.option(
+    "--prove", is_flag=True, help="Run a right and a wrong program of every language in the sandbox."
+)
 @_results
 @_json
 @_fails_clearly
-def doctor(mirror: Path | None, results: Path, as_json: bool) -> None:
+def doctor(mirror: Path | None, prove: bool, results: Path, as_json: bool) -> None:
     """Show what this machine has and lacks, with the remedy."""
     from harness.console import show_findings
     from harness.doctor import examine
+    from harness.doctor_languages import examine_languages
 
-    findings = examine(results.resolve(), mirror)
+    findings = examine(results.resolve(), mirror) + examine_languages(prove)
     if as_json:
         click.echo(json.dumps([vars(f) for f in findings], indent=1))
     else:

@@ -16,12 +16,14 @@ from benchmarks.measure import Row
 
 ROOMS = {
     "fusion": ("vocabulary", "alignment", "chain", "extraction", "objective"),
+    "sandbox": ("sandbox",),
     "scoring": ("scoring",),
     "tracking": ("tracking",),
 }
 WIDTH = 180  # of a table that is not printed to a terminal
 READING = {
-    "seconds, reference_seconds": "CPU seconds of ours and of the reference, least of the rounds",
+    "seconds, reference_seconds": "CPU seconds of ours and of the reference, least of the rounds; wall clock "
+    "where the case says so",
     "time_ratio": "reference_seconds / seconds: above 1, ours is faster",
     "extra_peak_mib, reference_extra_peak_mib": "peak of the resident set over what it was before, each in "
     "a fresh process; null where not measured",
@@ -48,7 +50,7 @@ READING = {
     "--mirror",
     envvar="FUSEGAUGE_MIRROR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder shaped like the hub, for `scoring`; without it the hub is read.",
+    help="Folder shaped like the hub, for `sandbox` and `scoring`; without it the hub is read.",
 )
 def main(
     room: str,
@@ -81,7 +83,7 @@ def _parts(room: str, only: tuple[str, ...]) -> list[str]:
 def _rows(parts: list[str], quick: bool, models: Sequence[Path], mirror: Path | None) -> Iterator[Row]:
     for part in parts:
         module = importlib.import_module(f"benchmarks.{part}")
-        inputs = {"mirror": mirror} if part == "scoring" else {}
+        inputs = {"mirror": mirror} if part in ("sandbox", "scoring") else {}
         yield from module.cases(quick, models, **inputs)
 
 

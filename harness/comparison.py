@@ -6,60 +6,35 @@ Rules
   for example) keeps its own unit, "score", and joins no average.
 - Lower is better for bits per byte and the metrics in LOWER_IS_BETTER; there a negative difference is good.
 - Bits per byte is the mean over the items where every model has it; each item counts the same.
-- A capability's average counts each of its benchmarks the same (macro mean of headline metrics).
-- p-values: exact McNemar where all scores are 0 or 1 and all items weigh the same, else sign flips.
-  `p_adjusted` is Holm's, over the rows of one kind (capability averages; headline metrics; other metrics;
-  bits per byte of either) for one opponent.
+- A capability's average counts each of its benchmarks the same (macro mean of headline metrics); overall
+  counts each capability the same.
+- Intervals, tests, correction and power are those of harness.differences, what was gained and lost of
+  harness.changes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from zlib import crc32
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from harness.changes import changes_of
+from harness.differences import Models, rows_of
 from harness.errors import InputError, nearest
 from harness.formats import Unit
 from harness.items import metrics_of
-from harness.results import AVERAGE, BenchmarkEntry, Cell, Comparison, Difference, Item, Role, Row
-from harness.statistics import (
-    Floats,
-    holm,
-    macro_weights,
-    mcnemar_exact,
-    paired_bootstrap_interval,
-    paired_permutation,
-)
+from harness.outcomes import BITS_PER_BYTE, Outcomes, averages, clusters_of, over_models, overall
+from harness.results import BenchmarkEntry, Comparison, Item
+from harness.statistics import Floats
 from harness.suite import ComparisonSpec
 from harness.verdict import verdict
 
-SCORE = "score"  # the metric name of the average of headline metrics
-BITS_PER_BYTE = "bits_per_byte"
 LOWER_IS_BETTER = frozenset(
-    {BITS_PER_BYTE, "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "ter"}
+    {BITS_PER_BYTE, "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "ter", "timed_out"}
 )  # lm-eval's own per-document "perplexity" is a log-likelihood; scoring refuses it
 
-Models = Sequence[tuple[str, Role]]
 ItemsByModel = Mapping[str, Sequence[Item]]
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """One row before statistics: per model its outcomes [n] on the same items, in the row's unit."""
-
-    capability: str
-    benchmark: str
-    metric: str
-    unit: Unit
-    higher_is_better: bool
-    headline: bool
-    values: Mapping[str, Floats]
-    strata: tuple[str, ...]  # [n] the benchmark of every item
-
-    @property
-    def n(self) -> int:
-        return len(self.strata)
+Trainings = Mapping[str, Sequence[str]]
+ONCE: Trainings = {}
 
 
 def higher_is_better(metric: str) -> bool:
@@ -72,14 +47,28 @@ def compare(
     models: Models,
     benchmarks: Sequence[BenchmarkEntry],
     spec: ComparisonSpec,
+    trainings: Trainings = ONCE,
 ) -> Comparison:
     """Compare all models on all benchmarks that were scored; `items` is benchmark -> model -> items.
 
+    `trainings` names, of models that were trained several times, all trainings in a common order of seeds;
+    `items` has each of them, and the model's scores are their means.
+
     Raises InputError where a model lacks a benchmark, an item or a metric that another one has.
     """
-    outcomes = list(_outcomes(items, [name for name, _ in models], benchmarks))
-    rows = _adjusted([_row(o, models, spec) for o in outcomes])
-    return Comparison(rows=rows, confidence=spec.confidence, verdict=verdict(rows, spec.confidence))
+    outcomes = list(_outcomes(items, [name for name, _ in models], benchmarks, trainings))
+    in_all = overall(outcomes)
+    rows = rows_of([*outcomes, *([in_all] if in_all else ())], models, spec)
+    own, whole = rows[: len(outcomes)], rows[-1] if in_all else None
+    return Comparison(
+        rows=own,
+        overall=whole,
+        confidence=spec.confidence,
+        correction=spec.correction,
+        trainings=max((len(names) for names in trainings.values()), default=1),
+        changes=tuple(changes_of(outcomes, models, spec)),
+        verdict=verdict(own, spec.confidence, whole, spec.correction),
+    )
 
 
 def same_items(benchmark: str, items: ItemsByModel, models: Sequence[str]) -> dict[str, list[Item]]:
@@ -112,16 +101,22 @@ def _require_equal(
 
 
 def _outcomes(
-    items: Mapping[str, ItemsByModel], models: Sequence[str], benchmarks: Sequence[BenchmarkEntry]
+    items: Mapping[str, ItemsByModel],
+    models: Sequence[str],
+    benchmarks: Sequence[BenchmarkEntry],
+    trainings: Trainings,
 ) -> Iterator[Outcomes]:
     """All rows: capabilities in order of appearance, each one's benchmarks and then its averages."""
+    names = [name for model in models for name in trainings.get(model, (model,))]
     for capability in dict.fromkeys(b.capability for b in benchmarks):
         entries = [b for b in benchmarks if b.capability == capability and items.get(b.name)]
         found = [
-            o for b in entries for o in _benchmark_outcomes(b, same_items(b.name, items[b.name], models))
+            over_models(o, trainings)
+            for b in entries
+            for o in _benchmark_outcomes(b, same_items(b.name, items[b.name], names))
         ]
         yield from found
-        yield from _averages(capability, found)
+        yield from averages(capability, found)
 
 
 def _benchmark_outcomes(entry: BenchmarkEntry, items: Mapping[str, Sequence[Item]]) -> Iterator[Outcomes]:
@@ -140,7 +135,7 @@ def _metric_outcomes(
     values = {model: np.array([item.scores[metric] for item in each]) for model, each in items.items()}
     share = is_share(values.values())
     scaled = {model: 100 * v for model, v in values.items()} if share else values
-    return _of_benchmark(entry, metric, "%" if share else "score", headline, scaled)
+    return _of_benchmark(entry, metric, "%" if share else "score", headline, scaled, _first(items))
 
 
 def is_share(values: Iterable[Floats]) -> bool:
@@ -170,19 +165,28 @@ def _bits_per_byte(entry: BenchmarkEntry, items: Mapping[str, Sequence[Item]]) -
     columns = {m: np.array([_finite(item.bits_per_byte) for item in each]) for m, each in items.items()}
     known = np.all(np.isfinite(np.stack(list(columns.values()))), axis=0)
     if known.any():
-        yield _of_benchmark(
-            entry, BITS_PER_BYTE, "bits/byte", False, {m: v[known] for m, v in columns.items()}
-        )
+        values = {m: v[known] for m, v in columns.items()}
+        asked = [item for item, has in zip(_first(items), known, strict=True) if has]
+        yield _of_benchmark(entry, BITS_PER_BYTE, "bits/byte", False, values, asked)
 
 
 def _finite(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
+def _first(items: Mapping[str, Sequence[Item]]) -> Sequence[Item]:
+    """One model's items: what was asked is the same for all."""
+    return next(iter(items.values()))
+
+
 def _of_benchmark(
-    entry: BenchmarkEntry, metric: str, unit: Unit, headline: bool, values: Mapping[str, Floats]
+    entry: BenchmarkEntry,
+    metric: str,
+    unit: Unit,
+    headline: bool,
+    values: Mapping[str, Floats],
+    asked: Sequence[Item],
 ) -> Outcomes:
-    n = len(next(iter(values.values())))
     return Outcomes(
         entry.capability,
         entry.name,
@@ -191,118 +195,7 @@ def _of_benchmark(
         higher_is_better(metric),
         headline,
         values,
-        (entry.name,) * n,
-    )
-
-
-def _averages(capability: str, found: Sequence[Outcomes]) -> Iterator[Outcomes]:
-    shares = [o for o in found if o.headline and o.unit == "%" and o.higher_is_better and o.n]
-    likelihoods = [o for o in found if o.metric == BITS_PER_BYTE]
-    for metric, parts in ((SCORE, shares), (BITS_PER_BYTE, likelihoods)):
-        if parts:
-            yield _pooled(capability, metric, parts)
-
-
-def _pooled(capability: str, metric: str, parts: Sequence[Outcomes]) -> Outcomes:
-    first = parts[0]
-    values = {model: np.concatenate([p.values[model] for p in parts]) for model in first.values}
-    strata = tuple(label for p in parts for label in p.strata)
-    return Outcomes(
-        capability, AVERAGE, metric, first.unit, first.higher_is_better, metric == SCORE, values, strata
-    )
-
-
-def _row(outcomes: Outcomes, models: Models, spec: ComparisonSpec) -> Row:
-    weights = macro_weights(outcomes.strata)
-    cells = [
-        Cell(model=name, role=role, value=float(np.mean(weights * outcomes.values[name])), n=outcomes.n)
-        for name, role in models
-        if outcomes.n
-    ]
-    return Row(
-        capability=outcomes.capability,
-        benchmark=outcomes.benchmark,
-        metric=outcomes.metric,
-        unit=outcomes.unit,
-        higher_is_better=outcomes.higher_is_better,
-        headline=outcomes.headline,
-        cells=tuple(cells),
-        differences=tuple(_differences(outcomes, models, spec)) if outcomes.n else (),
-    )
-
-
-def _differences(outcomes: Outcomes, models: Models, spec: ComparisonSpec) -> Iterator[Difference]:
-    """Fused minus every other model; nothing where no model is fused."""
-    fused = next((name for name, role in models if role is Role.FUSED), None)
-    for name, role in models:
-        if fused is not None and name != fused:
-            yield _difference(outcomes, fused, (name, role), spec)
-
-
-def _difference(
-    outcomes: Outcomes, fused: str, opponent: tuple[str, Role], spec: ComparisonSpec
-) -> Difference:
-    name, role = opponent
-    ours, theirs = outcomes.values[fused], outcomes.values[name]
-    d = ours - theirs
-    weights = macro_weights(outcomes.strata)
-    rng = _rng(spec.seed, outcomes, name)
-    low, high = paired_bootstrap_interval(d, spec.confidence, spec.resamples, rng, outcomes.strata)
-    good = d if outcomes.higher_is_better else -d
-    better, worse = int(np.sum(good > 0)), int(np.sum(good < 0))
-    exact = bool(np.ptp(weights) == 0) and _right_or_wrong(outcomes.unit, ours, theirs)
-    return Difference(
-        opponent=name,
-        role=role,
-        difference=float(np.mean(weights * d)),
-        low=low,
-        high=high,
-        p_value=mcnemar_exact(better, worse)
-        if exact
-        else paired_permutation(weights * d, spec.resamples, rng),
-        better=better,
-        worse=worse,
-        n=outcomes.n,
-    )
-
-
-def _right_or_wrong(unit: Unit, *values: Floats) -> bool:
-    return unit == "%" and all(bool(np.all((v == 0) | (v == 100))) for v in values)
-
-
-def _rng(seed: int, outcomes: Outcomes, opponent: str) -> np.random.Generator:
-    """A stream of its own for every cell: adding a benchmark or a model moves no other interval.
-
-    The average of a single benchmark draws as its headline row does, so that both say the same.
-    """
-    metric = SCORE if outcomes.headline else outcomes.metric
-    label = "\0".join((outcomes.capability, *sorted(set(outcomes.strata)), metric, opponent))
-    return np.random.default_rng([seed, crc32(label.encode())])
-
-
-def _kind(row: Row) -> tuple[bool, bool, bool]:
-    return row.benchmark == AVERAGE, row.headline, row.unit == "bits/byte"
-
-
-def _adjusted(
-    rows: Sequence[Row], correct: Callable[[Sequence[float]], list[float]] = holm
-) -> tuple[Row, ...]:
-    """The rows with p_adjusted filled in, family by family (one kind of row, one opponent)."""
-    families: dict[object, list[tuple[int, int]]] = {}
-    for i, row in enumerate(rows):
-        for j, difference in enumerate(row.differences):
-            families.setdefault((_kind(row), difference.opponent), []).append((i, j))
-    adjusted: dict[tuple[int, int], float] = {}
-    for places in families.values():
-        p_values = [rows[i].differences[j].p_value for i, j in places]
-        adjusted.update(zip(places, correct(p_values), strict=True))
-    return tuple(
-        row.model_copy(
-            update={
-                "differences": tuple(
-                    d.model_copy(update={"p_adjusted": adjusted[i, j]}) for j, d in enumerate(row.differences)
-                )
-            }
-        )
-        for i, row in enumerate(rows)
+        strata=(entry.name,) * len(asked),
+        tasks=tuple(item.task for item in asked),
+        clusters=clusters_of(asked),
     )

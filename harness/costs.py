@@ -8,6 +8,7 @@ left out.
 from collections.abc import Iterator, Mapping
 from typing import TypedDict
 
+from harness.seeds import training_name
 from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec, Suite
 
 BYTES_PER_TOKEN = 3.5  # of text, for vocabularies of 30,000 to 260,000 tokens; English 4.3, code 3.2
@@ -126,8 +127,10 @@ def _model_stages(
 
 
 def _trained_stages(suite: Suite, size: int, corpus_bytes: int, speed: float) -> dict[str, StageCost]:
-    """Fused and control are trained on the same tokens: they cost the same."""
-    names = ["fused", *(["control"] if "clm" in suite.controls else [])]
+    """Fused and control are trained on the same tokens, with every seed: they cost the same."""
+    seeds = suite.training_seeds
+    kinds = ["fused", *(["control"] if "clm" in suite.controls else [])]
+    names = [training_name(kind, seed, seeds) for seed in seeds for kind in kinds]
     costs = {f"training:{name}": _training(suite, size, corpus_bytes, speed) for name in names}
     for name in names:
         costs |= _scoring_stages(name, suite, size, speed)

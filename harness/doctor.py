@@ -189,7 +189,15 @@ def _mlflow() -> Finding:
 
 
 def _isolation() -> Finding:
-    """Limits on memory and time of model-written code are POSIX resource limits."""
-    there = util.find_spec("resource") is not None
-    detail = "subprocess with limits on time and memory" if there else f"none on {platform.system()}"
-    return _finding("isolation of code", there, detail, "score code benchmarks on Linux or macOS")
+    """Which sandbox confines model-written code here, and what the better ones lack."""
+    from harness.sandbox import examined
+
+    found = examined()
+    lacks = "; ".join(f"{each.backend.shown}: {each.lack}" for each in found if each.lack)
+    best = next((each.backend for each in found if not each.lack), None)
+    remedy = "install bubblewrap, and let this user make namespaces (docs/operations.md)"
+    if best is None:
+        detail = f"no sandbox: code benchmarks are not run ({lacks or f'none for {platform.system()}'})"
+        return Finding("isolation of code", False, detail, remedy)
+    detail = f"{best.shown}, proven by a program that tried to get out" + (f" ({lacks})" if lacks else "")
+    return _finding("isolation of code", best.mode == "sandbox", detail, remedy)

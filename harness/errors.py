@@ -3,7 +3,8 @@
 Exit codes (documented in docs/operations.md):
 0 done or held, 1 regressed, 2 misuse (a bad suite, option or input), 3 not comparable, 4 incomplete,
 5 a stage failed (NaN loss, corrupted store, no space) or an error that nobody foresaw,
-6 results are whole but MLflow could not be synced, 130 interrupted.
+6 results are whole but MLflow could not be synced,
+7 the sandbox for model-written code failed (nothing of that stage was scored), 130 interrupted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -62,6 +63,12 @@ class StageError(FuseGaugeError):
 
 class StoreError(StageError):
     """The store is damaged, busy or full."""
+
+
+class SandboxError(StageError):
+    """The sandbox itself failed, not the program in it; no verdict was given."""
+
+    exit_code = 7
 
 
 class TrackingError(FuseGaugeError):

@@ -14,19 +14,22 @@ from harness.suite import BenchmarkSpec, LoadedSuite, bundled_folder
 
 if TYPE_CHECKING:
     from harness.scoring import ScoringOptions
+    from harness.scoring.options import Execution
 
 SCORING = (
-    "backends execution gold journal journaled mirror model replay samples score selection tasks whole_answer"
+    "backends clusters execution gold journal journaled judging mirror model replay samples score selection "
+    "tasks whole_answer"
 )
 SHARED_PREFIX = (
-    "attention generation guesses lm loglikelihood memory packed_linear packing prefixes reader reuse rows "
-    "strategies"
+    "attention generation guesses lm loglikelihood memory packed_linear packing prefixes proof reader reuse "
+    "rows strategies"
 )
+VERDICTS = "candidate code_eval examiner nonce plain_data programs python_program"
 CODE = (
     *(f"harness.scoring.{module}" for module in SCORING.split()),
     *(f"harness.scoring.shared_prefix.{module}" for module in SHARED_PREFIX.split()),
-    "fusion.decoder",
-    *(f"harness.sandbox.{m}" for m in ("code_eval", "driver", "executor")),
+    *("fusion.decoder", "fusion.heads"),
+    *(f"harness.sandbox.{module}" for module in VERDICTS.split()),
 )
 
 # They do not decide the numbers, or (execution, the data behind a mirror) are in the tasks' fingerprint.
@@ -34,7 +37,7 @@ _NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device", "ex
 
 
 def scoring_options(loaded: LoadedSuite, settings: Settings) -> "ScoringOptions":
-    """How this suite scores. Unasked, model-written code runs (with limits) only where we ship the models."""
+    """How this suite scores. Without a sandbox, code runs unasked only where we ship the models."""
     from harness.scoring import ScoringOptions
 
     spec = loaded.suite.scoring
@@ -47,10 +50,19 @@ def scoring_options(loaded: LoadedSuite, settings: Settings) -> "ScoringOptions"
         backend=spec.backend,
         backend_args=json.dumps(spec.backend_args, sort_keys=True),
         seed=spec.seed,
-        execution="subprocess" if settings.unsafe_no_sandbox or is_micro(loaded) else "refused",
+        execution=execution(unconfined=settings.unsafe_no_sandbox or is_micro(loaded)),
         task_folders=(bundled_folder() / "tasks", loaded.folder / "tasks"),
         bits_per_byte=spec.bits_per_byte,
     )
+
+
+def execution(*, unconfined: bool) -> "Execution":
+    """How model-written code is run here: in the best sandbox; where there is none, `unconfined` or not."""
+    from harness.sandbox import confining
+
+    if backend := confining():
+        return backend.mode
+    return "subprocess" if unconfined else "refused"
 
 
 def is_micro(loaded: LoadedSuite) -> bool:
@@ -85,7 +97,7 @@ def score(
 ) -> None:
     """One model on one benchmark: its items. An attempt that was killed goes on from the answers it had."""
     from harness.items import write_items
-    from harness.scoring import load_lm, score_with_journal
+    from harness.scoring import how_executed, load_lm, score_with_journal
 
     context.report(benchmark.name, 0, 1)
     loaded = load_lm(model(context), options, bos=bos)
@@ -106,7 +118,7 @@ def score(
         "strategy": loaded.strategy,
         "fallback": loaded.fallback,
         "tokens_read": None if before is None else (loaded.tokens_read or 0) - before,
-        "execution": options.execution if benchmark.executes_code else "",
+        "execution": how_executed(benchmark, options),
     }
 
 

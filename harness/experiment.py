@@ -97,11 +97,17 @@ def run_suite(
 
 
 def _only(pipeline: Pipeline, only: Sequence[str]) -> tuple[Stage, ...]:
-    names = {s.name for s in pipeline.stages} | {s.name.split(":")[0] for s in pipeline.stages}
+    names = {family for stage in pipeline.stages for family in _families(stage.name)}
     unknown = [f"--only {n}: no such stage{nearest(n, names)}" for n in only if n not in names]
     if unknown:
         raise SuiteError("options", unknown)
     return pipeline.only(only)
+
+
+def _families(name: str) -> list[str]:
+    """`scoring:fused:bbh` belongs to scoring and to scoring:fused, and is a family of its own."""
+    parts = name.split(":")
+    return [":".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def finish(

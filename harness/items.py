@@ -1,8 +1,8 @@
 """Items on disk: one parquet file per benchmark and model.
 
 Columns: item, task, prediction, gold, prompt (text), bits_per_byte (float64 or null), gold_bytes (int64 or
-null), loglikelihoods (list of float64, nats; files from before it was kept lack it), and one `score.<metric>`
-(float64) per metric; null where an item lacks that metric.
+null), loglikelihoods (list of float64, nats), cluster (text or null; older files lack these two), and one
+`score.<metric>` (float64) per metric; null where an item lacks that metric.
 """
 
 from collections.abc import Sequence
@@ -61,6 +61,7 @@ def _table(items: Sequence[Item]) -> Any:
     columns["bits_per_byte"] = arrow.array([i.bits_per_byte for i in items], arrow.float64())
     columns["gold_bytes"] = arrow.array([i.gold_bytes for i in items], arrow.int64())
     columns["loglikelihoods"] = arrow.array([i.loglikelihoods for i in items], arrow.list_(arrow.float64()))
+    columns["cluster"] = arrow.array([i.cluster for i in items], arrow.string())
     for metric in metrics_of(items):
         columns[SCORE + metric] = arrow.array([i.scores.get(metric) for i in items], arrow.float64())
     return arrow.table(columns)

@@ -3,6 +3,9 @@
 corpus -> windows -> distributions (per model) -> alignment (per source) -> fusion -> training:fused
 models ---^                vocabulary (per source) -----^       windows -> training:control
 every model -> scoring:<model>:<benchmark>
+
+Of several seeds, the first training is `fused` (`control`), each other one `fused@<seed>`: its own training
+and scoring, from the same fused rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +16,7 @@ from typing import Any
 
 from harness import evaluating, fusing, inputs, training
 from harness.results import Role
+from harness.seeds import training_name
 from harness.settings import Settings
 from harness.stages import Context, Stage, in_order
 from harness.suite import BenchmarkSpec, LoadedSuite, ModelSpec
@@ -68,6 +72,13 @@ class Pipeline:
     stages: tuple[Stage, ...]
     participants: tuple[Participant, ...]
     scoring: Mapping[tuple[str, str], Stage]  # (model, benchmark) -> stage
+    repeats: tuple[Participant, ...] = ()  # fused and control trained again with the other seeds
+
+    @property
+    def trainings(self) -> dict[str, tuple[str, ...]]:
+        """The names of all trainings of fused and control, the shown one's first; {} where there is one."""
+        first = [p for p in self.participants if any(r.role is p.role for r in self.repeats)]
+        return {p.name: (p.name, *(r.name for r in self.repeats if r.role is p.role)) for p in first}
 
     def only(self, names: Sequence[str]) -> tuple[Stage, ...]:
         """The named stages (or those of a name's family: `scoring`, `training:fused`) and what they need."""
@@ -81,17 +92,27 @@ def build_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
     target = _participant(suite.target, Role.TARGET, loaded, settings)
     sources = [_participant(spec, Role.SOURCE, loaded, settings) for spec in suite.sources]
     windows = _windows_stage(loaded, settings, [target, *sources])
-    fused = _fused_stage(loaded, windows, target, sources)
-    trained = [Participant(FUSED, Role.FUSED, f"{target.name} after fusion", fused, target.bos)]
-    if "clm" in suite.controls:
-        stage = _training_stage(CONTROL, loaded, windows, target, fusion=None)
-        trained.insert(
-            0, Participant(CONTROL, Role.CONTROL, f"{target.name} after CLM training", stage, target.bos)
-        )
-    participants = (target, *sources, *trained)
-    scoring = _scoring_stages(loaded, settings, participants)
-    stages = in_order([fused, *(p.stage for p in participants), *scoring.values()])
-    return Pipeline(tuple(stages), participants, scoring)
+    fusion = _fusion_stage(loaded, windows, target, sources)
+    first, *others = suite.training_seeds
+    participants = (target, *sources, *_trained(loaded, windows, target, fusion, first))
+    repeats = tuple(p for seed in others for p in _trained(loaded, windows, target, fusion, seed))
+    scoring = _scoring_stages(loaded, settings, (*participants, *repeats))
+    stages = in_order([fusion, *(p.stage for p in (*participants, *repeats)), *scoring.values()])
+    return Pipeline(tuple(stages), participants, scoring, repeats)
+
+
+def _trained(
+    loaded: LoadedSuite, windows: Stage, target: Participant, fusion: Stage, seed: int
+) -> list[Participant]:
+    """Control (where the suite asks for one) and fused, trained with one seed."""
+    kinds = [(CONTROL, Role.CONTROL, "CLM training", None)] if "clm" in loaded.suite.controls else []
+    found = []
+    for kind, role, how, rows in [*kinds, (FUSED, Role.FUSED, "fusion", fusion)]:
+        name = training_name(kind, seed, loaded.suite.training_seeds)
+        stage = _training_stage(name, loaded, windows, target, rows, seed)
+        again = "" if name == kind else f", seed {seed}"
+        found.append(Participant(name, role, f"{target.name} after {how}{again}", stage, target.bos))
+    return found
 
 
 def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Settings) -> Participant:
@@ -156,7 +177,7 @@ def _folders(models: Sequence[Participant]) -> dict[str, Callable[[Context], Pat
     return {m.name: m.folder for m in models}
 
 
-def _fused_stage(
+def _fusion_stage(
     loaded: LoadedSuite, windows: Stage, target: Participant, sources: Sequence[Participant]
 ) -> Stage:
     spec = loaded.suite.fusion
@@ -168,14 +189,13 @@ def _fused_stage(
         )
         for s in sources
     }
-    fusion = Stage(
+    return Stage(
         "fusion",
         spec.model_dump(mode="json", include=set(FUSED_BY)),
         (windows, *distributions.values(), *maps.values(), *alignments.values()),
         (*BODIES, "fusion.functions", "fusion.distributions", "fusion.continuation", "fusion.shards"),
         partial(fusing.fuse, spec=spec, target=target.name, sources=[s.name for s in sources]),
     )
-    return _training_stage(FUSED, loaded, windows, target, fusion=fusion)
 
 
 def _distributions_stage(model: Participant, windows: Stage, loaded: LoadedSuite) -> Stage:
@@ -227,7 +247,7 @@ def _alignment_stage(
 
 
 def _training_stage(
-    name: str, loaded: LoadedSuite, windows: Stage, target: Participant, fusion: Stage | None
+    name: str, loaded: LoadedSuite, windows: Stage, target: Participant, fusion: Stage | None, seed: int
 ) -> Stage:
     suite = loaded.suite
     choices = suite.fusion.model_dump(mode="json", include=set(OBJECTIVE)) if fusion else {}
@@ -238,7 +258,7 @@ def _training_stage(
             "objective": choices,
             "training": suite.training,
             "lora": suite.lora,
-            "seed": suite.seed,
+            "seed": seed,
             "bos": target.bos,
         },
         needed,
@@ -250,7 +270,7 @@ def _training_stage(
             objective=choices,
             training=suite.training,
             lora=suite.lora,
-            seed=suite.seed,
+            seed=seed,
             device=suite.scoring.device,
         ),
         libraries=(*NUMBERS, "accelerate", *(("peft",) if suite.lora else ())),

@@ -96,6 +96,15 @@ def connor_items(delta: float, *, alpha: float, power: float, discordant: float)
     return int(total**2 / delta**2) + 1
 
 
+def difference_beyond_spread(error: float, *, alpha: float = 0.05, power: float = POWER) -> float | None:
+    """The smallest true mean that a test of it finds with this power, in the unit of its standard error.
+
+    (z_(1 - alpha/2) + z_power) x error, as the mean of many items is nearly normal; 2.80 errors by default.
+    None without an error: the sample does not speak of spread.
+    """
+    return (_z(1 - alpha / 2) + _z(power)) * error if error > 0 else None
+
+
 def equivalent_items(sizes: list[int]) -> int:
     """How many items of one benchmark tell as much as the macro mean over benchmarks of these sizes.
 

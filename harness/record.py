@@ -9,14 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.changes import TRAINED
 from harness.comparison import compare
 from harness.fusing import ATTRIBUTION_FILE
 from harness.items import read_items
-from harness.notes import run_notes
-from harness.pipeline import CONTROL, FUSED, Pipeline
+from harness.notes import run_notes, trainings_notes
+from harness.pipeline import Pipeline
 from harness.redaction import redact_all
 from harness.results import BenchmarkEntry, Item, ModelEntry, RunRecord, StageEntry, TrainingCurve
 from harness.runner import Outcome
+from harness.spending import gains_per_token, model_effort
 from harness.suite import LoadedSuite, resolved
 
 LIBRARIES = (
@@ -42,35 +44,46 @@ def build_record(
     models = [_model_entry(p, outcomes) for p in pipeline.participants]
     benchmarks = _benchmark_entries(loaded, pipeline, outcomes, items)
     coverage, fusion = _coverage(outcomes), outcomes["fusion"].entry.facts
-    comparison = compare(items, [(m.name, m.role) for m in models], benchmarks, loaded.suite.comparison)
+    named = [(m.name, m.role) for m in models]
+    comparison = compare(items, named, benchmarks, loaded.suite.comparison, pipeline.trainings)
+    repeats = [_model_entry(p, outcomes) for p in pipeline.repeats]
+    parameters = {m.name: m.parameters for m in (*models, *repeats)}
+    training = tuple(_curve(m.name, outcomes) for m in (*models, *repeats) if m.role in TRAINED)
     return RunRecord(
         run=run,
         suite=redact_all(resolved(loaded.suite)),
         overrides=redact_all(loaded.overrides),
         created=datetime.now(UTC),
-        seed=loaded.suite.seed,
+        seed=loaded.suite.training_seeds[0],
+        seeds=loaded.suite.training_seeds,
         versions=library_versions(),
         hardware=hardware(),
         models=tuple(models),
+        repeats=tuple(repeats),
         benchmarks=tuple(benchmarks),
-        stages=tuple(_stage_entry(s.name, s.key, outcomes[s.name]) for s in pipeline.stages),
-        training=tuple(_curve(n, outcomes) for n in (CONTROL, FUSED) if f"training:{n}" in outcomes),
+        stages=tuple(_stage_entry(s.name, s.key, outcomes[s.name], parameters) for s in pipeline.stages),
+        training=training,
         coverage=coverage,
         attribution=fusion["attribution"],
         attribution_by_part=fusion["attribution_by_part"],
         comparison=comparison,
-        notes=run_notes(loaded.suite.fusion, coverage, benchmarks, _fallbacks(pipeline, outcomes)),
+        gains=tuple(gains_per_token(comparison, training)),
+        notes=(
+            *trainings_notes(comparison),
+            *run_notes(loaded.suite.fusion, coverage, benchmarks, _fallbacks(pipeline, outcomes)),
+        ),
     )
 
 
 def collect_items(
     loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome]
 ) -> dict[str, dict[str, list[Item]]]:
-    """The items of every benchmark and model, from the scoring stages."""
+    """The items of every benchmark and model, every training's among them, from the scoring stages."""
     names = [b.name for group in loaded.suite.benchmarks.values() for b in group]
     return {
         name: {
-            p.name: read_items(_items_path(pipeline, outcomes, p.name, name)) for p in pipeline.participants
+            p.name: read_items(_items_path(pipeline, outcomes, p.name, name))
+            for p in (*pipeline.participants, *pipeline.repeats)
         }
         for name in names
     }
@@ -129,7 +142,7 @@ def _benchmark_entries(
     return entries
 
 
-def _stage_entry(name: str, key: str, outcome: Outcome) -> StageEntry:
+def _stage_entry(name: str, key: str, outcome: Outcome, parameters: Mapping[str, int]) -> StageEntry:
     entry = outcome.entry
     return StageEntry(
         name=name,
@@ -137,7 +150,9 @@ def _stage_entry(name: str, key: str, outcome: Outcome) -> StageEntry:
         seconds=entry.seconds,
         reused=outcome.reused,
         bytes=entry.bytes,
-        facts={k: v for k, v in entry.facts.items() if k != "points"},
+        facts={k: v for k, v in entry.facts.items() if k not in ("points", "peak_memory_bytes")},
+        memory_bytes=entry.facts.get("peak_memory_bytes"),
+        **model_effort(name, entry.facts, parameters),
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 RUN_SCHEMA_VERSION: Literal[1] = 1
+NO_TOOLCHAIN = "no toolchain: "  # how `BenchmarkEntry.executed` begins where a language cannot be run
 AVERAGE = "average"  # the benchmark name of a capability's own rows
+OVERALL = "overall"  # the capability name of the row over all capabilities
 
 
 class Record(BaseModel):
@@ -35,6 +37,7 @@ class Item(Record):
     bits_per_byte: float | None = None  # of the gold continuation
     gold_bytes: int | None = None
     loglikelihoods: tuple[float, ...] = ()  # nats; every choice in order, or the target; () where generated
+    cluster: str | None = None  # hash of a passage that other documents may ask about too
 
 
 class ModelEntry(Record):
@@ -54,7 +57,7 @@ class BenchmarkEntry(Record):
     metrics: tuple[str, ...]
     fingerprint: str  # of tasks' configuration, data, few-shot and seed
     items: int
-    executed: str = ""  # how model-written code was run: "", "subprocess", "refused"
+    executed: str = ""  # "": no code; sandbox, reduced, subprocess, refused; NO_TOOLCHAIN and languages
 
 
 class Cell(Record):
@@ -75,8 +78,10 @@ class Difference(Record):
     low: float
     high: float
     p_value: float
-    p_adjusted: float = 1.0  # by Holm, over rows of the same kind for this opponent (harness.comparison)
-    better: int  # items on which fused did better (gained), worse (lost)
+    p_adjusted: float = 1.0  # corrected over rows of the same kind and all opponents (harness.differences)
+    smallest: float | None = None  # true difference that so many items show with 80 % power; None: not known
+    between: float | None = None  # standard deviation between trainings; None: one training
+    better: int  # items on which fused did better (gained), worse (lost); on average over trainings
     worse: int
     n: int
 
@@ -94,14 +99,48 @@ class Row(Record):
     differences: tuple[Difference, ...]
 
 
+class Change(Record):
+    """What a trained model gained and lost against the target before, item by item, by the headline metric.
+
+    Of a benchmark or, with `benchmark` == "average", of a capability: counts are sums over its benchmarks,
+    `before`, `after` and `oracle` macro means. A source "has" an item where it scores more than the model
+    that has not.
+    """
+
+    capability: str
+    benchmark: str
+    metric: str
+    unit: Literal["%", "score"]
+    model: str
+    role: Role  # fused or control
+    n: int
+    gained: int  # the target before was wrong, this model is right (or scores better)
+    lost: int
+    kept: int
+    transferred: int  # gained, and some source had it
+    transferred_from: dict[str, int]  # source -> items of `transferred` that it had; several may have one
+    interference: int  # lost, though a source and the target before had it
+    before: float
+    after: float
+    oracle: float  # an item counts as its best answer by the target before or any source
+    gap_closed: float | None  # percent: (after - before) / (oracle - before); None where there is no gap
+    gap_low: float | None = None
+    gap_high: float | None = None
+
+
 class Verdict(Record):
     outcome: Literal["gain", "no change", "loss", "mixed", "none"]  # "none": nothing to judge
     sentence: str
+    headline: str = ""  # the same in everyday words, with its certainty
 
 
 class Comparison(Record):
     rows: tuple[Row, ...]
+    overall: Row | None = None  # every capability counts the same; None where there is but one
     confidence: float
+    correction: Literal["holm", "bh"] = "holm"  # of p-values, over rows of one kind and all opponents
+    trainings: int = 1  # of fused and control, over which scores are means
+    changes: tuple[Change, ...] = ()
     verdict: Verdict
 
 
@@ -112,6 +151,9 @@ class StageEntry(Record):
     reused: bool
     bytes: int
     facts: dict[str, Any]  # what the stage counted: tokens, coverage, attribution ...
+    tokens: int | None = None  # that a model read or was trained on
+    flops: float | None = None  # estimated from them and the model's size (harness.spending)
+    memory_bytes: int | None = None  # at the peak, where the system tells
 
 
 class TrainingCurve(Record):
@@ -120,6 +162,16 @@ class TrainingCurve(Record):
     model: str
     tokens: int
     points: tuple[dict[str, float], ...]
+
+
+class GainPerToken(Record):
+    """A capability's lead over the control, percentage points for each million tokens of training."""
+
+    capability: str
+    tokens: int  # that fused, and the control, were trained on
+    points: float
+    low: float
+    high: float
 
 
 class RunRecord(Record):
@@ -134,6 +186,8 @@ class RunRecord(Record):
     versions: dict[str, str]
     hardware: dict[str, Any]
     models: tuple[ModelEntry, ...]
+    seeds: tuple[int, ...] = ()  # of all trainings, the shown one's first; () in older records
+    repeats: tuple[ModelEntry, ...] = ()  # fused and control trained again with the other seeds
     benchmarks: tuple[BenchmarkEntry, ...]
     stages: tuple[StageEntry, ...]
     training: tuple[TrainingCurve, ...]
@@ -141,4 +195,5 @@ class RunRecord(Record):
     attribution: dict[str, float]  # model -> percent of fused positions it taught (AvgCE: weighs most in)
     attribution_by_part: dict[str, dict[str, float]] = {}  # corpus part -> the same; {} in older records
     comparison: Comparison
+    gains: tuple[GainPerToken, ...] = ()
     notes: tuple[str, ...] = ()

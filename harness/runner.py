@@ -6,6 +6,7 @@ from typing import Protocol
 
 from fusion.errors import FusionError
 from harness.errors import StageError
+from harness.memory import forget_peak, peak_memory
 from harness.stages import Context, Stage
 from harness.store import Entry, Store
 
@@ -67,7 +68,9 @@ def _compute(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Obs
         observer.progress(stage, what, done, total)
 
     with store.write(stage.name, stage.key, stage.describe()) as draft:
+        forget_peak()
         try:
             stage.work(draft, Context(inputs, report))
         except FusionError as error:  # fusion knows nothing of stages; here its errors gain the name
             raise StageError(f"stage {stage.name}: {error.message}", remedy=error.remedy) from error
+        draft.facts |= peak_memory()

@@ -1,16 +1,44 @@
 """Paired statistics over items: tests, intervals, correction for many comparisons. Pure and seeded.
 
-Notation: d [n] = one model's outcome minus another's on the same item; strata [n] = the benchmark of an item.
-The statistic is the mean of d or, with strata, the mean over strata of the mean within each (macro mean).
+Notation
+    d      [n]  one model's outcome minus another's on the same item
+    w      [n]  weight of an item, mean 1; the statistic is mean(w d)
+    strata [n]  what is the same in every sample (a benchmark and its tasks): resampled each within itself
+    clusters [n]  what an item shares with others (the passage that is asked about): drawn or flipped as one
+Equal weights make the statistic the mean of d; `macro_weights` make it the mean over benchmarks of the mean
+within each. Items of one cluster stand and fall together, so n of them say less than n others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 CHUNK = 4_000_000  # numbers drawn at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Design:
+    """How the items of a row were drawn and count; every field [n], see the module's notation.
+
+    Weights are equal within a stratum, and clusters do not reach over strata. None: nothing is shared.
+    """
+
+    strata: Sequence[str]
+    weights: Floats
+    clusters: Sequence[str] | None = None
+
+    @classmethod
+    def plain(cls, n: int) -> "Design":
+        """n items of one kind that share nothing."""
+        return cls(("",) * n, np.ones(n))
+
+    def grouped(self, d: Floats) -> Floats:
+        """w d, summed over every cluster [units]: what a test flips, since units are independent."""
+        weighted: Floats = self.weights * d
+        return weighted if self.clusters is None else _sums_by(weighted, self.clusters)
 
 
 def mcnemar_exact(better: int, worse: int) -> float:
@@ -43,7 +71,7 @@ def paired_permutation(
     if sizes.size < 31 and 2**sizes.size <= resamples:
         return float(np.mean(np.abs(_all_signs(sizes.size) @ sizes) >= observed))
     hits = sum(
-        int(np.sum(np.abs((2.0 * rng.integers(0, 2, size=(rows, sizes.size)) - 1.0) @ sizes) >= observed))
+        int(np.sum(np.abs(_flipped_sums(sizes, rows, rng)) >= observed))
         for rows in _chunks(resamples, sizes.size)
     )
     return (1 + hits) / (1 + resamples)
@@ -56,27 +84,99 @@ def paired_bootstrap_interval(
     rng: np.random.Generator,
     strata: Sequence[object] | None = None,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of d (with `strata`: the macro mean, resampled within each).
+    """Bootstrap interval of the mean of d (with `strata`: the macro mean, resampled within each).
 
-    Independent of the items' order. No items: (nan, nan). One item, or all d equal within every stratum: the
-    interval is the point itself, since nothing in the sample speaks of spread; read it beside n.
+    Percentiles, expanded where items are few (see `expanded`). Independent of the items' order. No items:
+    (nan, nan). One item, or all d equal within every stratum: the interval is the point itself, since nothing
+    in the sample speaks of spread; read it beside n.
     """
     d = np.asarray(differences, dtype=np.float64)
+    if strata is None:
+        return bootstrap(d, Design.plain(d.size), confidence, resamples, rng).interval
+    design = Design(tuple(map(str, strata)), macro_weights(strata))
+    return bootstrap(d, design, confidence, resamples, rng).interval
+
+
+@dataclass(frozen=True)
+class Bootstrapped:
+    """What resampling says of mean(w d): its interval and its standard error."""
+
+    interval: tuple[float, float]
+    error: float
+
+
+def bootstrap(
+    d: Floats, design: Design, confidence: float, resamples: int, rng: np.random.Generator
+) -> Bootstrapped:
+    """Resample clusters (items where there are none) within strata, as `paired_bootstrap_interval` says."""
     if d.size == 0:
-        return float("nan"), float("nan")
+        return Bootstrapped((float("nan"), float("nan")), float("nan"))
     # resampled in the direction of a positive mean, so that swapping the models mirrors the interval exactly
-    sign = -1.0 if d.mean() < 0 else 1.0
-    groups = _groups(sign * d, strata)
-    means = np.mean([_bootstrap_means(group, resamples, rng) for group in groups], axis=0)
+    sign = -1.0 if np.mean(design.weights * d) < 0 else 1.0
+    means = bootstrap_means(sign * d, design, resamples, rng)
+    low, high = percentiles(means, expanded(confidence, design))
+    return Bootstrapped((low, high) if sign > 0 else (-high, -low), float(np.std(means)))
+
+
+def bootstrap_means(d: Floats, design: Design, resamples: int, rng: np.random.Generator) -> Floats:
+    """mean(w d) of every resample [resamples]; a stratum keeps its weight though clusters differ in size."""
+    means = np.zeros(resamples)
+    for here in places(design.strata):
+        share = float(design.weights[here].sum()) / d.size
+        units = cluster_units(d[here, None], design.clusters, here)
+        sums = resampled_sums(units, resamples, rng)
+        means += share * sums[:, 0] / sums[:, 1]
+    return means
+
+
+def bootstrap_ratios(
+    parts: Floats, whole: Floats, design: Design, resamples: int, rng: np.random.Generator
+) -> Floats:
+    """sum(w parts) / sum(w whole) of every resample [resamples]; nan where the whole is nothing."""
+    totals = np.zeros((resamples, 2))
+    both = design.weights[:, None] * np.stack([parts, whole], axis=1)
+    for here in places(design.strata):
+        units = cluster_units(both[here], design.clusters, here)
+        totals += resampled_sums(units, resamples, rng)[:, :2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Floats = np.where(totals[:, 1] > 0, totals[:, 0] / totals[:, 1], np.nan)
+    return ratios
+
+
+def expanded(confidence: float, design: Design) -> float:
+    """The share of resamples to span, so that an interval of few units covers as often as it says.
+
+    Percentile intervals are too narrow by sqrt((u - 1) / u) and by the normal quantile in Student's place;
+    Hesterberg's expanded percentile interval (Am. Stat. 69, 2015) makes up for both. u: units,
+    with as many degrees of freedom less as there are strata.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    units = len(design.strata) if design.clusters is None else len(set(design.clusters))
+    freedom = units - len(set(design.strata))
+    if freedom < 1:
+        return confidence
+    quantile = float(stdtrit(freedom, (1 + confidence) / 2)) * (units / freedom) ** 0.5
+    return 2 * float(ndtr(quantile)) - 1
+
+
+def percentiles(values: Floats, confidence: float) -> tuple[float, float]:
+    """The bounds between which this share of the values lies, as much left out below as above."""
     tail = (1 - confidence) / 2
-    low, high = (float(q) for q in np.quantile(means, [tail, 1 - tail]))
-    return (low, high) if sign > 0 else (-high, -low)
+    low, high = (float(q) for q in np.quantile(values, [tail, 1 - tail]))
+    return low, high
 
 
-def macro_weights(strata: Sequence[object]) -> Floats:
-    """Weights w [n], mean 1, with mean(w * d) = mean over strata of the mean of d within each."""
-    _, inverse, counts = np.unique(np.asarray(strata, dtype=str), return_inverse=True, return_counts=True)
-    weights: Floats = len(inverse) / (len(counts) * counts[inverse])
+def macro_weights(strata: Sequence[object], shares: Mapping[str, float] | None = None) -> Floats:
+    """Weights w [n], mean 1, with mean(w d) = sum over strata of share x mean of d within the stratum.
+
+    Without `shares` every stratum counts the same.
+    """
+    labels, inverse, counts = np.unique(
+        np.asarray(strata, dtype=str), return_inverse=True, return_counts=True
+    )
+    given = [1 / len(labels) if shares is None else shares[str(label)] for label in labels]
+    weights: Floats = len(inverse) * (np.asarray(given) / counts)[inverse]
     return weights
 
 
@@ -90,28 +190,74 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _groups(d: Floats, strata: Sequence[object] | None) -> list[Floats]:
-    """d by stratum, each sorted, so that the draws do not depend on the order of the items."""
-    if strata is None:
-        return [np.sort(d)]
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values in the given order; keeps the expected share of false claims among the claims made.
+
+    Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995): p_(k) m / k, from the largest down never growing.
+    """
+    adjusted = [1.0] * len(p_values)
+    running = 1.0
+    falling = sorted(range(len(p_values)), key=lambda i: -p_values[i])
+    for passed, index in enumerate(falling):
+        running = min(running, p_values[index] * len(p_values) / (len(p_values) - passed))
+        adjusted[index] = running
+    return adjusted
+
+
+def places(strata: Sequence[str]) -> Iterator[NDArray[np.intp]]:
+    """The items of every stratum, strata in the order of their labels."""
     labels = np.asarray(strata, dtype=str)
-    return [np.sort(d[labels == label]) for label in np.unique(labels)]
+    for label in np.unique(labels):
+        yield np.flatnonzero(labels == label)
 
 
-def _bootstrap_means(d: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """Means [resamples] of samples of d with replacement.
+def cluster_units(columns: Floats, clusters: Sequence[str] | None, here: NDArray[np.intp]) -> Floats:
+    """Independent units [units, c + 1] of a stratum: sums of the columns [n, c], and how many items.
 
-    Right/wrong items take few values; how often each is drawn is then multinomial, the same distribution
+    Sorted, so that what is drawn does not depend on the items' order.
+    """
+    sized = np.column_stack([columns, np.ones(len(columns))])
+    if clusters is not None:
+        labels = np.asarray(clusters, dtype=str)[here]
+        sized = np.stack([_sums_by(column, labels) for column in sized.T], axis=1)
+    return sized[np.lexsort(sized.T)]
+
+
+def resampled_sums(units: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+    """Sums [resamples, c] over as many units [u, c] as there are, drawn with replacement.
+
+    Right/wrong items are of few kinds; how often each is drawn is then multinomial, the same distribution
     without drawing item by item.
     """
-    values, counts = np.unique(d, return_counts=True)
-    if len(values) <= 16:
-        drawn = rng.multinomial(d.size, counts / d.size, size=resamples)
-        return np.asarray(drawn @ values / d.size, dtype=np.float64)
-    parts = [
-        d[rng.integers(0, d.size, size=(rows, d.size))].mean(axis=1) for rows in _chunks(resamples, d.size)
-    ]
+    kinds, counts = np.unique(units, axis=0, return_counts=True)
+    if len(kinds) <= 16:
+        drawn = rng.multinomial(len(units), counts / len(units), size=resamples)
+        return np.asarray(drawn @ kinds, dtype=np.float64)
+    parts = [_drawn_sums(units, rows, rng) for rows in _chunks(resamples, len(units))]
     return np.concatenate(parts)
+
+
+def _drawn_sums(units: Floats, rows: int, rng: np.random.Generator) -> Floats:
+    """Sums [rows, c] unit by unit; a constant column, such as the size of single items, needs no draw."""
+    drawn = rng.integers(0, len(units), size=(rows, len(units)), dtype=np.int32)
+    sums = [
+        np.full(rows, len(column) * column[0]) if np.ptp(column) == 0 else column[drawn].sum(axis=1)
+        for column in np.ascontiguousarray(units.T)
+    ]
+    return np.stack(sums, axis=1)
+
+
+def _flipped_sums(sizes: Floats, rows: int, rng: np.random.Generator) -> Floats:
+    """Sums [rows] of the sizes with random signs: twice the sum of a random half, less the whole."""
+    bits = rng.integers(0, 256, size=(rows, -(-sizes.size // 8)), dtype=np.uint8)
+    kept = np.unpackbits(bits, axis=1, count=sizes.size).astype(np.float64)
+    return np.asarray(2 * (kept @ sizes) - sizes.sum(), dtype=np.float64)
+
+
+def _sums_by(values: Floats, labels: Sequence[str] | NDArray[np.str_]) -> Floats:
+    """Sums of the values that carry the same label, in the order of the labels."""
+    _, inverse = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
+    return np.bincount(inverse, weights=values).astype(np.float64)
 
 
 def _all_signs(n: int) -> Floats:

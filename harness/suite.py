@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from harness.errors import SuiteError, nearest
 from harness.lora import lora_mistakes
 from harness.preset import give_way_to_preset, with_preset
+from harness.seeds import with_seeds
 from harness.suite_mistakes import CORPUS_KEYS, cross_mistakes, type_mistakes, version_mistakes
 from harness.suite_yaml import apply_overrides, read_yaml
 from harness.tolerance import spelled_out
@@ -123,6 +124,9 @@ class BenchmarkSpec(Frozen):
     filter: str | None = None  # lm-eval filter name; None: the task's first
     gold: str | None = None  # jinja template over the document: the gold continuation, for bits per byte
     gen_kwargs: dict[str, Any] = {}  # e.g. max_gen_toks
+    samples: int | None = Field(
+        default=None, gt=0
+    )  # answers per item, for pass@k; None: the task's own number
     executes_code: bool = False  # model-written code is run to score it
 
 
@@ -140,6 +144,7 @@ class ComparisonSpec(Frozen):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=2000, gt=0)
     seed: Seed = 0
+    correction: Literal["holm", "bh"] = "holm"  # of many p-values: family-wise error, or false discoveries
     published: str | None = None  # name of a file in results/published
     tolerance: PointsByName = {"default": 0.0}  # that `check` lets a score fall; see harness.tolerance
 
@@ -157,6 +162,7 @@ class Suite(Frozen):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     seed: Seed = 0
+    seeds: tuple[Seed, ...] = ()  # several trainings of fused and control; n stands for seed ... seed + n - 1
     target: ModelSpec
     sources: tuple[ModelSpec, ...] = Field(min_length=1)
     corpus: CorpusSpec
@@ -168,6 +174,16 @@ class Suite(Frozen):
     scoring: ScoringSpec = ScoringSpec()
     comparison: ComparisonSpec = ComparisonSpec()
     tracking: TrackingSpec = TrackingSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_seeds(cls, given: Any) -> Any:
+        return with_seeds(given)
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """The seeds of all trainings; the first one's is the training whose items are shown."""
+        return self.seeds or (self.seed,)
 
 
 class LoadedSuite(Frozen):

@@ -16,6 +16,7 @@ from harness.model_reference import LocalFolder, RandomWeights, Reference, refer
 from harness.preset import with_preset
 from harness.published import published_names
 from harness.redaction import redact
+from harness.seeds import seed_mistakes
 from harness.synonyms import meant
 from harness.tolerance import DEFAULT, unknown_names
 
@@ -64,6 +65,7 @@ def cross_mistakes(raw: dict[str, Any], folder: Path) -> Iterator[str]:
     yield from _fusion_mistakes(with_preset(raw.get("fusion")))
     yield from _device_mistakes(raw.get("scoring"))
     yield from _published_mistakes(raw.get("comparison"))
+    yield from seed_mistakes(raw)
     yield from _tolerance_mistakes(raw)
 
 

@@ -19,7 +19,15 @@ def read_yaml(text: str) -> tuple[Raw | None, list[str]]:
         return None, [_syntax_mistake(error)]
     if not isinstance(data, dict):
         return None, [f"a suite is a mapping of keys to values, this file holds {_kind(data)}"]
-    return {str(key): value for key, value in data.items()}, list(_duplicate_keys(node, ""))
+    mistakes = list(_duplicate_keys(node, ""))
+    return {str(key): value if mistakes else _unshared(value) for key, value in data.items()}, mistakes
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which no two places are one object: overriding one alias must not change the others."""
+    if isinstance(value, dict):
+        return {key: _unshared(each) for key, each in value.items()}
+    return [_unshared(each) for each in value] if isinstance(value, list) else value
 
 
 def apply_overrides(raw: Raw, overrides: Sequence[str]) -> list[str]:

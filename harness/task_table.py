@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.evaluating import scoring_options
 from harness.power import DISCORDANT, POWER, equivalent_items, smallest_difference
+from harness.results import NO_TOOLCHAIN
 from harness.settings import Settings
 from harness.suite import BenchmarkSpec, LoadedSuite
 
@@ -43,6 +44,8 @@ class BenchmarkRow:
     smallest_points: float | None
     problems: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    samples: int = 1  # answers per item: of several, the metric is a share
+    left_out: str = ""  # why this machine does not score it, though nothing is wrong with it
 
     @property
     def items(self) -> int:
@@ -54,14 +57,16 @@ class BenchmarkRow:
 
     @property
     def right_or_wrong(self) -> bool:
-        return self.metric in RIGHT_OR_WRONG
+        return self.metric in RIGHT_OR_WRONG and self.samples == 1
 
     @property
     def measures(self) -> str:
-        """How an answer comes about and is judged, the headline metric, the worked examples in the prompt."""
+        """How answers come about and are judged, the headline metric, the worked examples in the prompt."""
         kinds = dict.fromkeys(_SENTENCES[task.kind] for task in self.tasks)
         shots = " and ".join(str(n) for n in sorted({task.num_fewshot for task in self.tasks}))
-        return f"{' or '.join(kinds)}, {self.metric}, {shots}-shot"
+        samples = f" of {self.samples} samples" if self.samples > 1 else ""
+        left_out = f"; left out here, {self.left_out}" if self.left_out else ""
+        return f"{' or '.join(kinds)}, {self.metric}{samples}, {shots}-shot{left_out}"
 
 
 @dataclass(frozen=True)
@@ -124,15 +129,24 @@ def task_table(loaded: LoadedSuite, settings: Settings, discordant: float = DISC
 def _row(
     capability: str, benchmark: BenchmarkSpec, options: "ScoringOptions", points: Points
 ) -> BenchmarkRow:
-    from harness.scoring import describe_tasks, missing_datasets, validate_benchmarks
+    from harness.scoring import describe_tasks, how_executed, missing_datasets, validate_benchmarks
 
     metric = benchmark.metrics[0]
     if problems := validate_benchmarks([benchmark], options):
         missing = tuple(map(str, missing_datasets(benchmark, options)))
         return BenchmarkRow(capability, benchmark.name, metric, (), None, tuple(problems), missing)
     tasks = describe_tasks(benchmark, options)
-    shown = points(sum(t.items for t in tasks)) if metric in RIGHT_OR_WRONG else None
-    return BenchmarkRow(capability, benchmark.name, metric, tasks, shown)
+    executed = how_executed(benchmark, options)
+    row = BenchmarkRow(
+        capability,
+        benchmark.name,
+        metric,
+        tasks,
+        None,
+        samples=benchmark.samples or 1,
+        left_out=executed if executed.startswith(NO_TOOLCHAIN) else "",
+    )
+    return replace(row, smallest_points=points(row.items)) if row.right_or_wrong else row
 
 
 def _capabilities(rows: Sequence[BenchmarkRow], points: Points) -> Iterator[CapabilityRow]:

@@ -34,7 +34,9 @@ def render_comparison(shown: RunRecord | Comparison) -> "Group":
 
     comparison = shown.comparison if isinstance(shown, RunRecord) else shown
     rows = terminal_rows(comparison)
-    verdict = Text(comparison.verdict.sentence, style="bold")
+    said = comparison.verdict
+    lines = [line for line in dict.fromkeys((said.headline, said.sentence)) if line]
+    verdict = Text("\n").join([Text(line, style="bold") for line in lines])
     if not rows:
         return Group(verdict)
     tables = [_scores(comparison, rows)]
@@ -44,13 +46,14 @@ def render_comparison(shown: RunRecord | Comparison) -> "Group":
 
 
 def terminal_rows(comparison: Comparison) -> list[Row]:
-    """Headline metrics and averages, and one row of bits per byte per capability."""
+    """Headline metrics and averages, one row of bits per byte per capability, and the average over all."""
     likelihoods = likelihood_rows(comparison)
     averaged = {row.capability for row in likelihoods if row.benchmark == AVERAGE}
     kept = [r for r in likelihoods if r.benchmark == AVERAGE or r.capability not in averaged]
     rows = [r for r in score_rows(comparison) if r.headline] + kept
     order = list(dict.fromkeys(r.capability for r in comparison.rows))
-    return sorted(rows, key=lambda r: order.index(r.capability))
+    overall = [comparison.overall] if comparison.overall else []
+    return [*sorted(rows, key=lambda r: order.index(r.capability)), *overall]
 
 
 def _scores(comparison: Comparison, rows: Sequence[Row]) -> "Table":

@@ -6,10 +6,10 @@ always named: a significant loss against the control or against the target befor
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from harness.formats import interval, listed, p_value, plural, signed
+from harness.headline import Finding, headline
 from harness.results import AVERAGE, Difference, Role, Row, Verdict
 
 AGAINST = {Role.CONTROL: "the same training without sources", Role.TARGET: "the target before training"}
@@ -22,29 +22,13 @@ OPENING = {
 Outcome = Literal["gain", "no change", "loss", "mixed"]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Fused against one opponent on one capability."""
-
-    capability: str
-    difference: Difference
-    alpha: float
-
-    @property
-    def sure(self) -> bool:
-        return self.difference.p_adjusted < self.alpha
-
-    @property
-    def gained(self) -> bool:
-        return self.sure and self.difference.difference > 0
-
-    @property
-    def lost(self) -> bool:
-        return self.sure and self.difference.difference < 0
-
-
-def verdict(rows: Sequence[Row], confidence: float) -> Verdict:
-    """Judge the capability averages among `rows`."""
+def verdict(
+    rows: Sequence[Row],
+    confidence: float,
+    overall: Row | None = None,
+    correction: Literal["holm", "bh"] = "holm",
+) -> Verdict:
+    """Judge the capability averages among `rows`; `overall` is told beside them."""
     findings = [
         Finding(row.capability, difference, 1 - confidence)
         for row in rows
@@ -53,13 +37,19 @@ def verdict(rows: Sequence[Row], confidence: float) -> Verdict:
     ]
     yardstick = next((r for r in (Role.CONTROL, Role.TARGET) if _against(findings, r)), None)
     if yardstick is None:
-        return Verdict(outcome="none", sentence=_nothing(rows))
-    outcome = _outcome(_against(findings, yardstick))
-    parts = [_main(outcome, yardstick, _against(findings, yardstick))]
+        return Verdict(outcome="none", sentence=_nothing(rows), headline=_nothing(rows))
+    judged = _against(findings, yardstick)
+    outcome = _outcome(judged)
+    parts = [_main(outcome, yardstick, judged)]
     if yardstick is Role.CONTROL and (before := _against(findings, Role.TARGET)):
         parts.append(f"against {AGAINST[Role.TARGET]}, {_phrase(before)}")
     parts += [clause for clause in (*_sources(findings), _unscored(rows)) if clause]
-    return Verdict(outcome=outcome, sentence="; ".join(parts) + ".")
+    whole = next((d for d in overall.differences if d.role is yardstick), None) if overall else None
+    return Verdict(
+        outcome=outcome,
+        sentence="; ".join(parts) + ".",
+        headline=headline(judged, AGAINST[yardstick], correction, whole),
+    )
 
 
 def _against(findings: Sequence[Finding], role: Role) -> list[Finding]:

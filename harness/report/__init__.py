@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs no network, and the same in Markdown."""
+"""The report of a run: one HTML file that needs no network, and the same in Markdown and JSON."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +11,20 @@ from harness.results import RunRecord
 class ReportPaths:
     html: Path
     markdown: Path
+    json: Path
 
 
 def write_report(record: RunRecord, run_dir: Path) -> ReportPaths:
-    """Write report.html and report.md into `run_dir`, whose items are shown as examples where they are there.
+    """Write report.html, .md and .json into `run_dir`; items that lie there are shown as examples.
 
     Equal records and items give equal bytes. Raises StoreError where the files cannot be written.
     """
+    from harness.report.data import as_json
     from harness.report.markdown import markdown
     from harness.report.page import page
 
-    paths = ReportPaths(run_dir / "report.html", run_dir / "report.md")
+    paths = ReportPaths(run_dir / "report.html", run_dir / "report.md", run_dir / "report.json")
     write_text_atomically(paths.html, page(record, run_dir))
     write_text_atomically(paths.markdown, markdown(record))
+    write_text_atomically(paths.json, as_json(record))
     return paths

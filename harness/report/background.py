@@ -6,11 +6,13 @@ from typing import Any
 
 import yaml
 
-from harness.formats import duration, quantity, size
+from harness.formats import duration, interval, number, quantity, signed, size
 from harness.report.markup import Child, Markup, tag
 from harness.report.pictures import curve_panel
+from harness.report.simple import table
 from harness.report.transfer import transfer_cells
-from harness.results import Role, RunRecord, StageEntry, TrainingCurve
+from harness.results import AVERAGE, OVERALL, Role, RunRecord, StageEntry, TrainingCurve
+from harness.spending import for_fusion, spent
 from harness.view import ROLE_NAMES
 
 PANELS = {
@@ -23,7 +25,7 @@ PANELS = {
 
 def training_panels(record: RunRecord) -> Markup | None:
     """One panel per logged loss, all trainings overlaid."""
-    roles = {m.name: m.role for m in record.models}
+    roles = {m.name: m.role for m in (*record.models, *record.repeats)}
     panels = []
     for key, title in PANELS.items():
         curves = [(c.model, _kind(roles.get(c.model)), _series(c, key)) for c in record.training]
@@ -38,21 +40,50 @@ def transfer_table(record: RunRecord) -> Markup | None:
     if not rows:
         return None
     head = [head[0].capitalize(), *head[1:]]
-    return _table(head, [list[Child](row) for row in rows], left=(0, 1))
+    return table(head, [list[Child](row) for row in rows], left=(0, 1))
+
+
+def taught_table(record: RunRecord) -> Markup | None:
+    """Beside what each teacher taught: the gained items that it had, by capability."""
+    changes = [
+        c
+        for c in record.comparison.changes
+        if c.role is Role.FUSED and c.benchmark == AVERAGE and c.capability != OVERALL
+    ]
+    sources = [m.name for m in record.models if m.role is Role.SOURCE]
+    if not changes or not record.attribution:
+        return None
+    gained = [f"had of {c.gained} gained, {c.capability}" for c in changes]
+    head = ["Source", "of the taught positions", *gained]
+    rows: list[list[Child]] = [
+        [s, _percent(record.attribution.get(s)), *(c.transferred_from.get(s, 0) for c in changes)]
+        for s in sources
+    ]
+    return table(head, rows)
 
 
 def stage_table(record: RunRecord) -> Markup:
-    """Every stage with its time, whether it was reused, what it wrote and what it counted."""
+    """Every stage with its time, effort and memory, whether it was reused, what it wrote and counted."""
     rows: list[list[Child]] = [
-        [s.name, duration(s.seconds), "reused" if s.reused else "run", size(s.bytes), _facts(s.facts)]
+        [
+            s.name,
+            duration(s.seconds),
+            "reused" if s.reused else "run",
+            "" if s.tokens is None else quantity(s.tokens),
+            "" if s.flops is None else quantity_of_flops(s.flops),
+            "" if s.memory_bytes is None else size(s.memory_bytes),
+            size(s.bytes),
+            _facts(s.facts),
+        ]
         for s in record.stages
     ]
-    return _table(["Stage", "time", "", "written", "counted"], rows, left=(2, 4))
+    head = ["Stage", "time", "", "tokens", "effort", "peak memory", "written", "counted"]
+    return table(head, rows, left=(2, 7))
 
 
 def cost_table(record: RunRecord) -> Markup:
-    """Time, storage and training effort of this run."""
-    parameters = {m.name: m.parameters for m in record.models}
+    """Time, storage and effort of this run, and what of it a training without sources does without."""
+    parameters = {m.name: m.parameters for m in (*record.models, *record.repeats)}
     ran, reused = _seconds(record.stages, reused=False), _seconds(record.stages, reused=True)
     facts = {
         "time of this run": f"{duration(ran)} ({duration(reused)} more had been spent on what was reused)",
@@ -62,7 +93,25 @@ def cost_table(record: RunRecord) -> Markup:
         flops = 6 * parameters.get(curve.model, 0) * curve.tokens
         effort = f", about {quantity_of_flops(flops)}" if flops else ""
         facts[f"training of {curve.model}"] = f"{quantity(curve.tokens)} tokens{effort}"
+    extra = spent(for_fusion(record.stages))
+    if extra.tokens is not None:
+        effort = f", about {quantity_of_flops(extra.flops)}" if extra.flops else ""
+        facts["for the sources alone"] = (
+            f"{quantity(extra.tokens)} tokens read{effort}, {duration(extra.seconds)}"
+        )
+    peak = spent(record.stages).memory_bytes
+    if peak is not None:
+        facts["most memory held"] = size(peak)
     return fact_table(facts)
+
+
+def gain_table(record: RunRecord) -> Markup | None:
+    """What each million tokens of training gained over the control, which was trained on the same."""
+    rows: list[list[Child]] = [
+        [g.capability, f"{signed(g.points)} points", interval(g.low, g.high)] for g in record.gains
+    ]
+    head = ["Lead over the control", "for each million tokens of training", "interval"]
+    return table(head, rows) if rows else None
 
 
 def quantity_of_flops(flops: float) -> str:
@@ -80,13 +129,13 @@ def reproducibility(record: RunRecord) -> list[Markup]:
         "command": tag("code", command(record)),
         "run": record.run,
         "created": record.created.strftime("%Y-%m-%d %H:%M:%S %Z").strip(),
-        "seed": record.seed,
+        "seed": ", ".join(str(seed) for seed in record.seeds or (record.seed,)),
         "versions": ", ".join(f"{k} {v}" for k, v in record.versions.items()),
         "hardware": ", ".join(f"{k} {_plain(k, v)}" for k, v in record.hardware.items()),
     }
     models: list[list[Child]] = [
         [m.name, ROLE_NAMES[m.role], m.reference, quantity(m.parameters), tag("code", m.fingerprint[:16])]
-        for m in record.models
+        for m in (*record.models, *record.repeats)
     ]
     benchmarks: list[list[Child]] = [
         [
@@ -102,8 +151,8 @@ def reproducibility(record: RunRecord) -> list[Markup]:
     suite = yaml.safe_dump(record.suite, sort_keys=False, allow_unicode=True)
     return [
         fact_table(facts),
-        _table(["Model", "role", "from", "parameters", "weights"], models, left=(1, 2, 4)),
-        _table(
+        table(["Model", "role", "from", "parameters", "weights"], models, left=(1, 2, 4)),
+        table(
             ["Benchmark", "tasks", "few-shot", "items", "code run in", "fingerprint"],
             benchmarks,
             left=(1, 4, 5),
@@ -124,17 +173,6 @@ def fact_table(facts: Mapping[str, Child]) -> Markup:
     return tag("table", tag("tbody", rows), class_="facts")
 
 
-def _table(head: list[str], rows: Iterable[list[Child]], left: tuple[int, ...] = ()) -> Markup:
-    """Columns other than the first and those in `left` are numbers."""
-
-    def css(column: int) -> str | None:
-        return None if column == 0 or column in left else "number"
-
-    header = tag("tr", [tag("th", h, scope="col", class_=css(i)) for i, h in enumerate(head)])
-    body = [tag("tr", [tag("td", v, class_=css(i)) for i, v in enumerate(row)]) for row in rows]
-    return tag("div", tag("table", tag("thead", header), tag("tbody", body)), class_="scroll")
-
-
 def _series(curve: TrainingCurve, key: str) -> list[tuple[float, float]]:
     return [(p["step"], p[key]) for p in curve.points if key in p and "step" in p]
 
@@ -149,6 +187,10 @@ def _or_own(shots: int | None) -> str:
 
 def _seconds(stages: Iterable[StageEntry], *, reused: bool) -> float:
     return sum(s.seconds for s in stages if s.reused is reused)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{number(value)} %"
 
 
 def _plain(key: str, value: Any) -> str:

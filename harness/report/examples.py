@@ -25,44 +25,34 @@ class Example:
     answers: tuple[tuple[ModelEntry, Item], ...]
 
 
-@dataclass(frozen=True)
-class Changes:
-    """Counts of one benchmark against the target before training, and examples."""
-
-    benchmark: BenchmarkEntry
-    gained: int
-    lost: int
-    kept: int
-    examples: tuple[Example, ...]
-
-
-def read_changes(record: RunRecord, run_dir: Path) -> list[Changes]:
-    """Per scored benchmark what changed from the target before training to fused; [] without one of them."""
-    roles = {m.role for m in record.models}
-    if not {Role.TARGET, Role.FUSED} <= roles:
-        return []
-    found = (_changes(record, run_dir, b) for b in record.benchmarks)
-    return [c for c in found if c is not None]
+def read_examples(record: RunRecord, run_dir: Path) -> dict[str, list[Example]]:
+    """Per capability a few items that fused gained or lost over the target before; {} without one of them."""
+    if not {Role.TARGET, Role.FUSED} <= {m.role for m in record.models}:
+        return {}
+    found: dict[str, list[list[Example]]] = {}
+    for benchmark in record.benchmarks:
+        found.setdefault(benchmark.capability, []).append(_examples(record, run_dir, benchmark))
+    return {capability: choose(each) for capability, each in found.items() if any(each)}
 
 
-def _changes(record: RunRecord, run_dir: Path, benchmark: BenchmarkEntry) -> Changes | None:
+def _examples(record: RunRecord, run_dir: Path, benchmark: BenchmarkEntry) -> list[Example]:
     if not all(items_path(run_dir, benchmark.name, m.name).is_file() for m in record.models):
-        return None
+        return []
     items = [
         sorted(read_items(items_path(run_dir, benchmark.name, m.name)), key=_hash) for m in record.models
     ]
     paired = [tuple(zip(record.models, row, strict=True)) for row in zip(*items, strict=False)]
     metric = benchmark.metrics[0]
     scored = [answers for answers in paired if all(metric in item.scores for _, item in answers)]
-    if not scored:
-        return None
-    gained = [a for a in scored if _change(a, metric) > 0]
-    lost = [a for a in scored if _change(a, metric) < 0]
-    kinds = (("gained", gained), ("lost", lost))
-    examples = [
-        Example(benchmark.name, kind, metric, a) for kind, found in kinds for a in _telling(found, metric)
+    kinds = (
+        ("gained", [a for a in scored if _change(a, metric) > 0]),
+        ("lost", [a for a in scored if _change(a, metric) < 0]),
+    )
+    return [
+        Example(benchmark.name, kind, metric, answers)
+        for kind, found in kinds
+        for answers in _telling(found, metric)
     ]
-    return Changes(benchmark, len(gained), len(lost), len(scored) - len(gained) - len(lost), tuple(examples))
 
 
 def _hash(item: Item) -> str:
@@ -90,38 +80,14 @@ def _telling(
     return sorted(found, key=shared_with_control)[:PER_KIND]
 
 
-def choose(changes: Sequence[Changes]) -> list[Example]:
-    """A few gained, then a few lost, from as many of these benchmarks as possible."""
+def choose(examples: Sequence[Sequence[Example]]) -> list[Example]:
+    """A few gained, then a few lost, from as many of these benchmarks' examples as possible."""
     chosen = []
     for kind in ("gained", "lost"):
-        found = [[e for e in c.examples if e.kind == kind] for c in changes]
+        found = [[e for e in each if e.kind == kind] for each in examples]
         by_turns = [e for turn in zip_longest(*found) for e in turn if e is not None]
         chosen += by_turns[:PER_KIND]
     return chosen
-
-
-def change_table(changes: Sequence[Changes]) -> Markup:
-    """Counts of items gained, lost and unchanged, as numbers and bars."""
-    titles = (("Benchmark", None), ("gained", "number"), ("", "drawn"), ("lost", "number"), ("", "drawn"))
-    head = [tag("th", t, scope="col", class_=c) for t, c in (*titles, ("unchanged", "number"))]
-    rows = [_count_row(c) for c in changes]
-    return tag("table", tag("thead", tag("tr", head)), tag("tbody", rows), class_="changes")
-
-
-def _count_row(c: Changes) -> Markup:
-    n = c.gained + c.lost + c.kept
-    counts = [
-        *_counted(c.gained, n, "gain"),
-        *_counted(c.lost, n, "loss"),
-        tag("td", c.kept, class_="number"),
-    ]
-    return tag("tr", tag("th", c.benchmark.name, scope="row"), counts)
-
-
-def _counted(count: int, n: int, kind: str) -> tuple[Markup, Markup]:
-    """A number, and its share of n as a bar."""
-    bar = tag("span", class_="bar", style=f"width:{100 * count / n:.1f}%;background:var(--{kind})")
-    return tag("td", count, class_="number"), tag("td", bar, class_="drawn")
 
 
 def example_block(example: Example) -> Markup:

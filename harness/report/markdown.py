@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from harness.formats import number
 from harness.report.background import command
-from harness.report.tables import difference_parts
+from harness.report.changes import change_name, gap_words, shown_changes
+from harness.report.method import scope
+from harness.report.tables import difference_parts, smallest
 from harness.report.transfer import transfer_cells
-from harness.results import Row, RunRecord
+from harness.results import Change, Row, RunRecord
 from harness.view import ROLE_NAMES, likelihood_rows, models_of, score_rows
 
 
@@ -15,15 +17,20 @@ def markdown(record: RunRecord) -> str:
     comparison = record.comparison
     parts = [
         f"# {record.suite.get('name', 'run')}: {comparison.verdict.outcome}",
+        *([f"**{comparison.verdict.headline}**"] if comparison.verdict.headline else []),
         comparison.verdict.sentence,
+        scope(record),
     ]
+    overall = [comparison.overall] if comparison.overall else []
     for title, rows in (
-        ("Scores (percent)", score_rows(comparison)),
+        ("Scores (percent)", [*score_rows(comparison), *overall]),
         ("Bits per byte of the right answer (lower is better)", likelihood_rows(comparison)),
     ):
         if rows:
             parts += [f"## {title}", _scores(record, rows)]
             parts += [_differences(record, rows)] if any(r.differences for r in rows) else []
+    if changes := shown_changes(comparison):
+        parts += ["## Items gained and lost against the target before training", _changes(changes)]
     head, transfer = transfer_cells(record)
     if transfer:
         parts += ["## What the sources taught", _table(head, transfer)]
@@ -62,11 +69,32 @@ def _differences(record: RunRecord, rows: Sequence[Row]) -> str:
     body = []
     for row in rows:
         found = {d.opponent: difference_parts(row, d, comparison.confidence) for d in row.differences}
-        cells = [f"{found[o][0]} ({found[o][1]})" if o in found else "–" for o in opponents]
+        least = {d.opponent: smallest(row, d) for d in row.differences}
+        cells = [_cell(found[o], least[o]) if o in found else "–" for o in opponents]
         body.append([row.capability, row.benchmark, row.metric, *cells])
     level = f"{100 * comparison.confidence:g} %"
-    lede = f"Fused minus each model, same items, {level} interval; ▲ better, ▼ worse (after correction)."
+    lede = (
+        f"Fused minus each model, same items, {level} interval; ▲ better, ▼ worse (after correction); ≥ the "
+        "smallest true difference that so many items show in four of five cases."
+    )
     return lede + "\n\n" + _table(["capability", "benchmark", "metric", *(f"− {o}" for o in opponents)], body)
+
+
+def _cell(parts: tuple[str, str, str], least: str) -> str:
+    text, between, _ = parts
+    return f"{text} ({between}; {least})" if least else f"{text} ({between})"
+
+
+def _changes(changes: Sequence[Change]) -> str:
+    known = "had by a source"
+    head = ["benchmark", "model", "gained", known, "lost", known, "kept", "gap closed"]
+    body = [[change_name(c), c.model, *_counts(c), gap_words(c)] for c in changes]
+    return _table(head, body)
+
+
+def _counts(change: Change) -> list[str]:
+    counts = (change.gained, change.transferred, change.lost, change.interference, change.kept)
+    return [str(count) for count in counts]
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -5,32 +5,41 @@ from pathlib import Path
 
 from harness.formats import duration, plural
 from harness.report import background, examples, tables
+from harness.report.changes import change_bars, gap_table
+from harness.report.forest import forest
 from harness.report.markup import Child, Markup, join, tag
+from harness.report.method import method, scope
 from harness.report.published import published_section
 from harness.report.style import STYLE
-from harness.results import Row, RunRecord
+from harness.results import Role, Row, RunRecord
 from harness.view import likelihood_rows, score_rows
 
 SCORES_LEDE = (
     "Under each score: fused minus that model on the same items, and its {level} interval. ▲ fused is "
-    "better, ▼ worse, after correction for many comparisons; △ ▽ only before it; no mark: no clear change."
+    "better, ▼ worse, after correction for many comparisons; △ ▽ only before it; no mark: no clear change. "
+    "≥: the smallest true difference that so many items show in four of five cases."
 )
 LIKELIHOOD_LEDE = (
     "Bits per byte of the right answer's text; lower is better, so a negative difference is good. It does "
     "not depend on how a model cuts text into tokens, and sees more than right or wrong does."
 )
+FOREST_LEDE = (
+    "Coloured and filled: sure after correction for all that is compared. A line across the middle leaves "
+    "open which model is better. Shows from: the smallest true difference, in points, that so many items "
+    "show in four of five cases."
+)
+CHANGES_LEDE = (
+    "Against the target before training, item by item: lost to the left, gained to the right (it was wrong "
+    "and is right, or scores higher). Filled: a source had it, so a gain may come from there, and a loss is "
+    "interference. Grey: the same training without sources, whose gains no source taught."
+)
+GAP_LEDE = (
+    "Oracle: an item counts as right if the target before training or any source has it; in percent. Gap "
+    "closed: the share of the way from before to the oracle, with its interval. From a source: items gained "
+    "that it had; several sources may have one."
+)
 PUBLISHED_LEDE = (
     "Not paired: other items, other software and another machine, so no intervals and no tests. Percent."
-)
-METHOD = (
-    "Every model answers the same items, and differences are taken item by item.",
-    "Intervals: paired percentile bootstrap, {resamples} resamples, within each benchmark, seeded. An "
-    "interval of a single point means that the items left no spread to resample.",
-    "Tests: exact McNemar where answers are right or wrong, otherwise sign-flip permutation. Correction: "
-    "Holm, over the rows of the same kind (capabilities, headline metrics, other metrics) for one opponent. "
-    "Marks follow the tests; close to the edge an interval may say otherwise.",
-    "The verdict compares fused with the control, which had the same training without sources, on the "
-    "capabilities' averages.",
 )
 OUTCOMES = {
     "gain": "▲ Gain",
@@ -56,9 +65,9 @@ def page(record: RunRecord, run_dir: Path) -> str:
 
 def _opening(record: RunRecord) -> Markup:
     verdict = record.comparison.verdict
-    # the verdict's clauses are separated by semicolons: the first carries the answer
-    first, *others = (_sentence(clause) for clause in verdict.sentence.split("; "))
-    lines = [tag("p", clause) for clause in others]
+    # the headline's first sentence is the answer; the verdict's clauses are separated by semicolons
+    clauses = [_sentence(clause) for clause in verdict.sentence.split("; ")]
+    first, _, meaning = (verdict.headline or clauses[0]).partition(". ")
     items = sum(b.items for b in record.benchmarks)
     models, benchmarks = plural(len(record.models), "model"), plural(len(record.benchmarks), "benchmark")
     counts = f"{models}, {benchmarks}, {items:,} items"
@@ -69,8 +78,9 @@ def _opening(record: RunRecord) -> Markup:
             tag(
                 "div",
                 tag("p", OUTCOMES[verdict.outcome], class_="outcome"),
-                tag("p", first, class_="first"),
-                lines,
+                tag("p", _sentence(first), class_="first"),
+                [tag("p", clause) for clause in (meaning, *clauses) if clause not in ("", first)],
+                tag("p", scope(record), class_="scope"),
                 class_=f"verdict {verdict.outcome.replace(' ', '-')}",
             ),
         ]
@@ -95,6 +105,7 @@ def _results(record: RunRecord) -> Markup:
                 "Each capability counts its benchmarks the same.",
                 tables.capability_picture(comparison),
             ),
+            _section("Differences with their intervals", FOREST_LEDE, forest(comparison)),
             _section(
                 "Benchmarks",
                 f"Percent. {SCORES_LEDE.format(level=level)}",
@@ -114,23 +125,27 @@ def _table_of(record: RunRecord, rows: Sequence[Row]) -> Markup | None:
     return tables.score_table(record.comparison, rows) if rows else None
 
 
-def _changes(record: RunRecord, run_dir: Path) -> Markup | None:
-    changes = examples.read_changes(record, run_dir)
-    if not changes:
-        return None
-    capabilities = dict.fromkeys(c.benchmark.capability for c in changes)
-    blocks = [_capability_examples(name, changes) for name in capabilities]
-    return _section(
-        "Items gained and lost",
-        "Gained: the target before training was wrong and fused is right (or scores higher). "
-        "Examples start with those where training without sources did not do the same.",
-        [examples.change_table(changes), blocks],
+def _changes(record: RunRecord, run_dir: Path) -> Markup:
+    sources = [m.name for m in record.models if m.role is Role.SOURCE]
+    return join(
+        [
+            _section("Items gained and lost", CHANGES_LEDE, change_bars(record.comparison)),
+            _section("How far the sources could lead", GAP_LEDE, gap_table(record.comparison, sources)),
+            _section(
+                "Examples",
+                "First those where training without sources did not do the same.",
+                _examples(record, run_dir),
+            ),
+        ]
     )
 
 
-def _capability_examples(capability: str, changes: Sequence[examples.Changes]) -> Markup | None:
-    chosen = examples.choose([c for c in changes if c.benchmark.capability == capability])
-    return join([tag("h3", capability), [examples.example_block(e) for e in chosen]]) if chosen else None
+def _examples(record: RunRecord, run_dir: Path) -> list[Markup]:
+    found = examples.read_examples(record, run_dir)
+    return [
+        join([tag("h3", capability), [examples.example_block(e) for e in each]])
+        for capability, each in found.items()
+    ]
 
 
 def _background(record: RunRecord) -> Markup:
@@ -143,20 +158,19 @@ def _background(record: RunRecord) -> Markup:
                 "How much of each source's predictions survived alignment and vocabulary map, by part of the "
                 "corpus, and whom the fusion function chose as teacher. Where a tokenizer changes the text "
                 "(case, normal forms), its windows are aligned by character offsets.",
-                background.transfer_table(record),
+                [
+                    part
+                    for part in (background.transfer_table(record), background.taught_table(record))
+                    if part
+                ],
             ),
-            _section("Cost", "", background.cost_table(record)),
+            _section("Cost", "", [background.cost_table(record), background.gain_table(record) or ""]),
             _section("Stages", "", background.stage_table(record)),
             _section("Notes", "", notes),
             _section("How to repeat it", "", background.reproducibility(record)),
-            _section("How the numbers are made", "", _method(record)),
+            _section("How the numbers are made", "", [tag("p", text) for text in method(record)]),
         ]
     )
-
-
-def _method(record: RunRecord) -> list[Markup]:
-    resamples = record.suite.get("comparison", {}).get("resamples", "many")
-    return [tag("p", text.format(resamples=resamples)) for text in METHOD]
 
 
 def _section(title: str, lede: str, content: Child) -> Markup:

@@ -38,6 +38,24 @@ def difference_track(
     )
 
 
+def change_track(
+    gained: float, transferred: float, lost: float, interference: float, *, fused: bool, label: str
+) -> Markup:
+    """Lost to the left of the middle, gained to the right, in percent of each half.
+
+    The part of either that a source had is filled, the rest an outline.
+    """
+    kind = "" if fused else " control"
+    height = TRACK_HEIGHT - 6 if fused else TRACK_HEIGHT - 11
+    bars = [
+        _bar(50.0, gained / 2, height, f"bar-gain hollow{kind}"),
+        _bar(50.0, transferred / 2, height, f"bar-gain{kind}"),
+        _bar(50.0 - lost / 2, lost / 2, height, f"bar-loss hollow{kind}"),
+        _bar(50.0 - interference / 2, interference / 2, height, f"bar-loss{kind}"),
+    ]
+    return _track(label, _tick(50), bars)
+
+
 def curve_panel(title: str, curves: Sequence[tuple[str, str, Series]]) -> Markup:
     """One panel of training curves: (model, CSS class, points (step, value)) over common axes."""
     points = [p for _, _, series in curves for p in series]
@@ -80,6 +98,17 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 def _track(label: str, *children: Markup | list[Markup]) -> Markup:
     return tag(
         "svg", *children, class_="track", width="100%", height=TRACK_HEIGHT, role="img", aria_label=label
+    )
+
+
+def _bar(x: float, width: float, height: int, kind: str) -> Markup:
+    return tag(
+        "rect",
+        class_=kind,
+        x=f"{x:.2f}%",
+        width=f"{width:.2f}%",
+        y=(TRACK_HEIGHT - height) // 2,
+        height=height,
     )
 
 

@@ -43,6 +43,7 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .verdict p { max-width: 50rem; }
 .verdict .first { font-size: 1.45rem; line-height: 1.35; font-weight: 500; letter-spacing: -.005em;
   margin-top: 0; }
+.verdict .scope { color: var(--muted); font-size: .9rem; }
 .outcome { font-size: .9rem; font-weight: 600; margin: 0; }
 .verdict.gain .outcome { color: var(--gain); }
 .verdict.loss .outcome, .verdict.mixed .outcome { color: var(--loss); }
@@ -67,8 +68,6 @@ td:last-child, th:last-child { padding-right: 0; }
 .scores .value { font-size: 1.05em; }
 .facts th { width: 14rem; font-weight: 400; color: var(--muted); }
 .facts td { overflow-wrap: anywhere; }
-.drawn { width: 22%; }
-.bar { display: block; height: .5rem; margin-top: .45rem; background: var(--other); }
 
 .dots { display: grid; grid-template-columns: minmax(7rem, 12rem) 1fr 3.5rem 1fr 12rem; gap: .15rem .9rem;
   align-items: center; font-size: .9rem; margin-top: 1rem; }
@@ -90,6 +89,22 @@ td:last-child, th:last-child { padding-right: 0; }
 .whisker.gain { stroke: var(--gain); } .whisker.loss { stroke: var(--loss); }
 .dot.gain { fill: var(--gain); stroke: var(--gain); } .dot.loss { fill: var(--loss); stroke: var(--loss); }
 .dot.open { fill: var(--paper); }
+
+.forest, .bars { display: grid; gap: .15rem .9rem; align-items: center; font-size: .9rem; margin-top: 1rem; }
+.forest { grid-template-columns: minmax(9rem, 16rem) 1fr 12rem 5rem; }
+.bars { grid-template-columns: minmax(9rem, 15rem) 1fr minmax(12rem, 22rem); }
+.forest > .row, .bars > .row { display: contents; }
+.forest .head { color: var(--muted); font-size: .85em; border-bottom: 1px solid var(--ink); align-self: end; }
+.forest .name.head { color: var(--ink); font-size: 1em; font-weight: 600; }
+.forest .scale { display: flex; justify-content: space-between; }
+.forest .reach { text-align: right; color: var(--muted); }
+.forest .average .name, .forest .average .fact { font-weight: 600; }
+.forest .average .ci { font-weight: 400; }
+.forest .name small, .bars .name small { font-size: .85em; font-weight: 400; }
+.bars .fact { color: var(--muted); font-size: .85em; } .bars .is-fused .fact { color: var(--ink); }
+.bar-gain { fill: var(--gain); stroke: var(--gain); } .bar-loss { fill: var(--loss); stroke: var(--loss); }
+.bar-gain.control, .bar-loss.control { fill: var(--other); stroke: var(--other); }
+.bar-gain.hollow, .bar-loss.hollow { fill: none; }
 
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr));
   gap: 2rem; margin-top: 1rem; }
@@ -126,11 +141,19 @@ details pre { background: var(--faint); padding: .7rem .9rem; margin-top: .5rem;
   .dots .score { grid-column: 1; grid-row: 2; } .dots .difference { grid-column: 2; grid-row: 2; }
   .dots .fact { grid-column: 2; grid-row: 1; text-align: center; }
   .dots .fact .ci { font-size: .85em; }
+  .forest, .bars { grid-template-columns: 1fr 1fr; gap: 0 1rem; }
+  .forest > .row, .bars > .row { display: grid; grid-column: 1 / -1; grid-template-columns: subgrid;
+    padding: .3rem 0; border-bottom: 1px solid var(--rule); }
+  .forest { grid-template-columns: 3fr 2fr; }
+  .forest .name, .forest .difference { grid-column: 1 / -1; }
+  .forest .reach:not(.head):not(:empty)::before { content: "shows from "; }
+  .forest .fact.head, .forest .reach.head { display: none; }
+  .bars .name, .bars .fact { grid-column: 1 / -1; } .bars .track-cell { grid-column: 1 / -1; }
+  .scores .least { grid-column: 2 / -1; }
   .scores thead { display: none; }
   .scores, .scores tbody, .scores tr, .scores th, .scores td { display: block; }
   .scores tr { border-bottom: 1px solid var(--rule); padding: .5rem 0; }
   .scores th, .scores td, .scores td:last-child { border: 0; padding: .1rem 0; }
-  .changes .drawn { display: none; }
   .scores .average { padding-left: .5rem; padding-right: .5rem; background: var(--faint); }
   .scores .capability { padding-bottom: 0; }
   .scores td { display: grid; grid-template-columns: 1fr 3.2rem 4.6rem 7.5rem; text-align: right;

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.formats import interval, number, plural, signed
-from harness.report.markup import Markup, tag
+from harness.report.markup import Markup, join, tag
 from harness.report.pictures import difference_track, reach_of, score_track
 from harness.results import AVERAGE, Cell, Comparison, Difference, Role, Row
 from harness.view import MARKS, ROLE_NAMES, average_rows, by_capability, models_of, standing
@@ -15,6 +15,7 @@ PLAIN_NAMES = {"bits_per_byte": "bits per byte", "score": "mean of headline metr
 def capability_picture(comparison: Comparison) -> Markup | None:
     """Per capability and model: the average score, and fused minus that model with its interval."""
     rows = [r for r in average_rows(comparison) if r.unit == "%"]
+    rows += [comparison.overall] if comparison.overall else []
     if not rows:
         return None
     differences = [d for r in rows for d in r.differences]
@@ -46,6 +47,32 @@ def difference_parts(row: Row, difference: Difference, confidence: float) -> tup
     return text, interval(difference.low, difference.high, row.unit), KINDS.get(how, "")
 
 
+def difference_cells(
+    row: Row, difference: Difference, confidence: float, reach: float
+) -> tuple[Markup, Markup]:
+    """(picture, words) of one difference on a scale of -reach to +reach."""
+    text, between, css = difference_parts(row, difference, confidence)
+    track = difference_track(
+        difference.difference,
+        difference.low,
+        difference.high,
+        reach,
+        kind=css or "open",
+        label=f"{text}, {between}",
+    )
+    return track, join([tag("span", text, class_=css or None), " ", tag("span", between, class_="ci")])
+
+
+def scale_marks(reach: float) -> list[Markup]:
+    return [tag("span", text) for text in (f"−{reach:g}", "0", f"+{reach:g}")]
+
+
+def smallest(row: Row, difference: Difference) -> str:
+    """'≥ 12.3': the smallest true difference that these items show in four of five cases; '' if not known."""
+    found = difference.smallest
+    return "" if found is None else f"≥ {number(found, row.unit)}"
+
+
 def _scales(reach: float | None) -> Markup:
     ends = [tag("span", text) for text in ("0", "50", "100 %")]
     cells = [
@@ -54,9 +81,8 @@ def _scales(reach: float | None) -> Markup:
         tag("div", class_="number"),
     ]
     if reach is not None:
-        marks = [tag("span", text) for text in (f"−{reach:g}", "0", f"+{reach:g}")]
         cells += [
-            tag("div", marks, class_="difference head scale"),
+            tag("div", scale_marks(reach), class_="difference head scale"),
             tag("div", "fused minus this model", class_="fact head"),
         ]
     return tag("div", cells, class_="row")
@@ -78,19 +104,8 @@ def _dot_row(row: Row, cell: Cell, difference: Difference | None, confidence: fl
         tag("div", score, class_="number"),
     ]
     if difference is not None:
-        text, between, css = difference_parts(row, difference, confidence)
-        track = difference_track(
-            difference.difference,
-            difference.low,
-            difference.high,
-            reach,
-            kind=css or "open",
-            label=f"{text}, {between}",
-        )
-        parts += [
-            tag("div", track, class_="difference"),
-            tag("div", tag("span", text, class_=css), " ", tag("span", between, class_="ci"), class_="fact"),
-        ]
+        track, fact = difference_cells(row, difference, confidence, reach)
+        parts += [tag("div", track, class_="difference"), tag("div", fact, class_="fact")]
     elif row.differences:
         parts += [tag("div", class_="difference"), tag("div", class_="fact")]
     return tag("div", parts, class_="row is-fused" if fused else "row")
@@ -125,4 +140,5 @@ def _score_cell(
     if difference is not None:
         text, between, css = difference_parts(row, difference, confidence)
         spans += [tag("span", text, class_=css or None), tag("span", between, class_="ci")]
+        spans += [tag("span", least, class_="ci least")] if (least := smallest(row, difference)) else []
     return tag("td", spans, data_label=model, class_="fused" if cell.role is Role.FUSED else None)

@@ -1,12 +1,40 @@
-"""The only room that executes model-written code.
+"""The only room that executes model-written code: one fresh sandbox per program.
 
-Limits, not isolation: a program runs as this user, in a fresh process with bounded time, memory, files and
-output (`executor`). It can read what the user can read and reach the network, and one written against this
-very driver can forge a pass. So it serves programs of models that are trusted (the micro suite's own), and
-others only where the user asked for it by `--unsafe-no-sandbox`.
+A `Job` is run by `run` or, many side by side, by `run_all`; what becomes of it is an `Outcome`. Where no
+sandbox works, that is an error. What holds and what does not: docs/security.md.
 """
 
+from harness.sandbox.backend import Backend
+from harness.sandbox.choice import confining, examined, required
 from harness.sandbox.code_eval import CodeEval, pass_at_k
-from harness.sandbox.executor import Limits, Outcome, Status, run_program, run_programs
+from harness.sandbox.job import JOB_FOLDER, Bind, Job, Limits, Outcome, Step
+from harness.sandbox.nonce import FIRST_HALF, SECOND_HALF
+from harness.sandbox.python_program import PythonProgram
+from harness.sandbox.running import judge, judge_all, run, run_all
+from harness.sandbox.unconfined import Unconfined
+from harness.sandbox.verdict import Ruling, Verdict
 
-__all__ = ["CodeEval", "Limits", "Outcome", "Status", "pass_at_k", "run_program", "run_programs"]
+__all__ = [
+    "FIRST_HALF",
+    "JOB_FOLDER",
+    "SECOND_HALF",
+    "Backend",
+    "Bind",
+    "CodeEval",
+    "Job",
+    "Limits",
+    "Outcome",
+    "PythonProgram",
+    "Ruling",
+    "Step",
+    "Unconfined",
+    "Verdict",
+    "confining",
+    "examined",
+    "judge",
+    "judge_all",
+    "pass_at_k",
+    "required",
+    "run",
+    "run_all",
+]

@@ -1,4 +1,4 @@
-"""The metric `code_eval` of the `evaluate` library, over this room's executor.
+"""The metric `code_eval` of the `evaluate` library, over this room's sandboxes.
 
 Tasks ask for it by name (`evaluate.load("code_eval")`); the reference implementation is downloaded and runs
 programs inside the scorer's own process tree. Calls and answers have its shape.
@@ -11,8 +11,12 @@ from math import ceil, comb
 from typing import Any
 
 from harness.errors import InputError
-from harness.sandbox.executor import Limits, Outcome, run_programs
+from harness.sandbox.backend import Backend
+from harness.sandbox.python_program import LIMITS, PythonProgram
+from harness.sandbox.running import judge_all
+from harness.sandbox.verdict import Verdict
 
+USUAL_K = (1, 10, 100)
 WALL_CLOCK = 4  # times the CPU time
 
 Results = dict[int, list[tuple[int, dict[str, Any]]]]
@@ -44,36 +48,50 @@ class CodeEval:
         *,
         references: Sequence[str],
         predictions: Sequence[Sequence[str]],
-        k: Sequence[int] = (1, 10, 100),
+        k: Sequence[int] | None = None,
         num_workers: int | None = None,  # noqa: ARG002 - as many as there are cores
         timeout: float = 3.0,
+        backend: Backend | None = None,
+        given: str = "",
     ) -> tuple[dict[str, float], Results]:
-        """Run every prediction followed by its problem's tests.
+        """Run every prediction against its problem's tests.
 
         Args:
             references: test program per problem.
             predictions: candidate programs per problem.
-            k: for which k to estimate pass@k.
+            k: for which k to estimate pass@k; None for those of `USUAL_K` for which there are samples.
             timeout: CPU seconds per program, rounded up; the wall clock allows WALL_CLOCK times that.
+            backend: how programs are confined; None for the best of this machine.
+            given: the prompt with which the predictions begin, if known (`PythonProgram.given`).
 
         Returns:
             ({"pass@k": mean over problems}, {problem: [(candidate, {"passed": .., "result": ..})]}).
+
+        Raises:
+            InputError: no sandbox works here, or a k that was asked for is more than a problem's samples.
+            SandboxError: a sandbox failed.
         """
-        limits = replace(Limits(), cpu_seconds=max(1, ceil(timeout)), seconds=WALL_CLOCK * timeout)
-        programs = [f"{p}\n{test}" for test, ps in zip(references, predictions, strict=True) for p in ps]
-        outcomes = run_programs(programs, limits=limits)
-        ends = [0, *accumulate(len(ps) for ps in predictions)]
-        problems = [outcomes[a:b] for a, b in pairwise(ends)]
-        return _estimates(problems, k), {i: _rows(i, problem) for i, problem in enumerate(problems)}
+        least = min(map(len, predictions), default=0)
+        wanted = [n for n in USUAL_K if n <= least] if k is None else k
+        limits = replace(LIMITS, cpu_seconds=max(1, ceil(timeout)), wall_seconds=WALL_CLOCK * timeout)
+        programs = [
+            PythonProgram(source, tests, given if source.startswith(given) else "")
+            for tests, sources in zip(references, predictions, strict=True)
+            for source in sources
+        ]
+        verdicts = judge_all(programs, backend, limits=limits)
+        ends = [0, *accumulate(len(sources) for sources in predictions)]
+        problems = [verdicts[a:b] for a, b in pairwise(ends)]
+        return _estimates(problems, wanted), {i: _rows(i, problem) for i, problem in enumerate(problems)}
 
 
-def _estimates(problems: Sequence[Sequence[Outcome]], ks: Sequence[int]) -> dict[str, float]:
-    counts = [(len(problem), sum(outcome.passed for outcome in problem)) for problem in problems]
+def _estimates(problems: Sequence[Sequence[Verdict]], ks: Sequence[int]) -> dict[str, float]:
+    counts = [(len(problem), sum(verdict.passed for verdict in problem)) for problem in problems]
     return {f"pass@{k}": sum(pass_at_k(n, c, k) for n, c in counts) / max(1, len(counts)) for k in ks}
 
 
-def _rows(problem: int, outcomes: Sequence[Outcome]) -> list[tuple[int, dict[str, Any]]]:
+def _rows(problem: int, verdicts: Sequence[Verdict]) -> list[tuple[int, dict[str, Any]]]:
     return [
-        (i, {"task_id": problem, "passed": o.passed, "result": str(o.status), "completion_id": i})
-        for i, o in enumerate(outcomes)
+        (i, {"task_id": problem, "passed": v.passed, "result": str(v.ruling), "completion_id": i})
+        for i, v in enumerate(verdicts)
     ]

@@ -1,183 +1,145 @@
-"""One program, one fresh process, bounded resources, one verdict.
+"""Starts a job's sandbox, watches it, and ends it with everything in it.
 
-What this gives: CPU time, and a wall clock of several times that (a loaded machine does not fail a right
-program); address space, file size, open files, no core dump, no process or thread of its own (unless run by
-root), an own session that is killed whole, an empty environment, closed stdin, an own working directory that
-is removed. At most as many programs run at once as there are cores.
-
-What it does not give: isolation. The program runs as this user with this user's files and network. Run by
-root it can start processes, each with CPU time of its own, and one that leaves the session (`setsid`)
-outlives the verdict.
+What ends a job before it ends itself: its wall clock, the resident memory of all its processes together, a
+flood of output (`watch`). CPU time, file size, number of processes and the like the kernel bounds
+(`inside.limit`).
 """
 
+import marshal
 import os
-import secrets
-import select
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
-from threading import BoundedSemaphore
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import IO
 
-from harness.errors import InputError
-from harness.sandbox import driver
+from harness.errors import SandboxError
+from harness.sandbox import processes
+from harness.sandbox.backend import Backend, Launch, in_memory, interpreter
+from harness.sandbox.inside import BARE
+from harness.sandbox.inside import Step as Order
+from harness.sandbox.inside import __file__ as INSIDE
+from harness.sandbox.job import Job, Limits, Outcome, Status
+from harness.sandbox.watch import Watch, follow
 
-_DRIVER = str(Path(driver.__file__).resolve())
-_SLOTS = BoundedSemaphore(os.cpu_count() or 1)  # programs at once, whoever asks for them
-_HALF = 16  # hexadecimal digits in each half of the proof
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds for one program."""
-
-    cpu_seconds: int = 3  # what a program is judged by
-    seconds: float = 12.0  # wall clock: for one that sleeps, or waits for something
-    memory_bytes: int = 1 << 30  # address space
-    file_bytes: int = 8 << 20  # largest file, and all that is kept of the output
-    open_files: int = 64
-    processes: int = 1  # of this user, with threads: the program cannot start another (root can)
-    detail_bytes: int = 2000  # of the output's end, kept in the outcome
-
-    def in_order(self) -> list[str]:
-        """Values in the order of `driver.LIMITS`."""
-        sizes = (self.cpu_seconds, self.memory_bytes, self.file_bytes, self.open_files, 0, self.processes)
-        return [str(size) for size in sizes]
+_SIGNALLED = 128  # return code of a process that signal N ended, less N
+_MESSAGE = 400  # bytes of a sandbox's own complaint that are shown
+_REMEDY = "`fusegauge doctor` says which sandboxes work here; finished stages are kept"
 
 
-class Status(StrEnum):
-    PASSED = "passed"  # came to its end, tests held
-    FAILED = "failed"  # a test did not hold
-    TIMEOUT = "timeout"
-    MEMORY = "memory"
-    ERROR = "error"  # raised, did not parse, exited early, was killed
+def execute(job: Job, backend: Backend, uid: int = -1) -> Outcome:
+    """Run a job in a fresh sandbox and leave nothing of it behind.
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one program; `output` is the end of what it wrote."""
-
-    status: Status
-    output: str
-    seconds: float
-
-    @property
-    def passed(self) -> bool:
-        return self.status is Status.PASSED
-
-
-def run_program(source: str, *, limits: Limits | None = None) -> Outcome:
-    """Run a Python program (standard library only) in its own process and judge it.
-
-    It passes when it reaches its end: exit code 0 and the proof, which only the driver can put together and
-    only after the program has returned. Exiting early, however successfully, is not a pass.
+    Args:
+        uid: the user it becomes, where this process is root's; -1 where not.
 
     Raises:
-        InputError: the machine cannot limit processes (not POSIX).
+        SandboxError: the sandbox could not be made, or its first program did not start.
     """
-    if os.name != "posix":
-        raise InputError(
-            "programs can only be run with limits on Linux and macOS",
-            remedy="score code benchmarks there, or leave out --unsafe-no-sandbox",
+    with started(job, backend, uid) as watch:
+        follow(watch, until=lambda: not watch.running)
+        return outcome_of(watch, backend)
+
+
+@contextmanager
+def started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
+    """The job, running; afterwards nothing of it does. Raises SandboxError as `execute` does."""
+    with ExitStack() as stack:
+        status, status_inside = _pipe(stack)
+        answer_inside, answer = _pipe(stack)
+        orders = stack.enter_context(os.fdopen(in_memory(b""), "r+b"))
+        passed = (*(file.fileno() for file in (orders, status_inside, answer_inside)), *job.descriptors)
+        launch = backend.launch(job, uid, [interpreter(), *BARE, INSIDE, str(orders.fileno())], passed)
+        stack.callback(launch.clean)
+        told = (status_inside.fileno(), answer_inside.fileno(), launch.uid, launch.folder)
+        orders.write(marshal.dumps((*told, _orders(job, backend))))
+        orders.seek(0)
+        process = _spawn(launch, passed)
+        watch = stack.enter_context(Watch(job, process, status, answer, launch.disk_used))
+        status_inside.close()
+        answer_inside.close()
+        yield watch
+
+
+def outcome_of(watch: Watch, backend: Backend) -> Outcome:
+    """How a job that is over ended; SandboxError where it never began."""
+    watch.finish()
+    if watch.stage is None:
+        complaint = watch.stderr.kept[-_MESSAGE:].decode(errors="replace").strip()
+        raise SandboxError(
+            f"the sandbox ({backend.name}) failed before the program in it started: "
+            + (complaint or "it ended without a word"),
+            remedy=_REMEDY,
         )
-    limits = limits or Limits()
-    folder = Path(tempfile.mkdtemp(prefix="program-"))
-    try:
-        (folder / "program.py").write_text(source, encoding="utf-8", errors="replace")
-        with _SLOTS:
-            return _run_in(folder, limits)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def run_programs(sources: Sequence[str], *, limits: Limits | None = None) -> list[Outcome]:
-    """Several programs, as many at a time as there are cores; outcomes in the order of `sources`."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return list(pool.map(lambda source: run_program(source, limits=limits), sources))
-
-
-def _run_in(folder: Path, limits: Limits) -> Outcome:
-    first, second = secrets.token_hex(_HALF // 2), secrets.token_hex(_HALF // 2)
-    proof_read, proof_write = os.pipe()
-    answer_read, answer_write = os.pipe()
-    started = time.monotonic()
-    try:
-        os.write(proof_write, first.encode())
-        with (folder / ".output").open("wb") as output:
-            process = _start(folder, (proof_read, answer_write), second, limits, output.fileno())
-        os.close(answer_write)
-        answer_write = -1  # only the child holds it now: its end shows as end of file
-        answer, in_time = _await(process, answer_read, started + limits.seconds)
-    finally:
-        for descriptor in (proof_read, proof_write, answer_read, answer_write):
-            if descriptor >= 0:
-                os.close(descriptor)
-    seconds = time.monotonic() - started
-    status = _judge(process.returncode, answer == (first + second).encode(), in_time)
-    return Outcome(status, _tail(folder / ".output", limits.detail_bytes), seconds)
-
-
-def _start(
-    folder: Path, descriptors: tuple[int, int], second: str, limits: Limits, output: int
-) -> subprocess.Popen[bytes]:
-    # Limits are set by the driver, not by preexec_fn: that would fork this whole process, with torch in it.
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", _DRIVER, *map(str, descriptors), second, *limits.in_order()],
-        cwd=folder,
-        env={},
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=descriptors,
-        start_new_session=True,
+    return Outcome(
+        status=watch.ended_by or _status(watch.return_code),
+        return_code=None if watch.ended_by else _as_a_shell(watch.return_code),
+        stdout=watch.stdout.kept,
+        stderr=watch.stderr.kept,
+        wall_seconds=watch.seconds,
+        rss_bytes=watch.peak_bytes,
+        stage=watch.stage,
+        compile_seconds=watch.compile_seconds,
     )
 
 
-def _await(process: subprocess.Popen[bytes], answer_read: int, deadline: float) -> tuple[bytes, bool]:
-    """The answer and whether the process ended in time; afterwards its whole session is dead."""
-    answer = b""
+def _pipe(stack: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
+    read, write = os.pipe()
+    return (
+        stack.enter_context(os.fdopen(read, "rb", buffering=0)),
+        stack.enter_context(os.fdopen(write, "wb", buffering=0)),
+    )
+
+
+def _spawn(launch: Launch, passed: Sequence[int]) -> subprocess.Popen[bytes]:
     try:
-        while (left := deadline - time.monotonic()) > 0:
-            if not select.select([answer_read], [], [], left)[0]:
-                break
-            if not (part := os.read(answer_read, 4 * _HALF)):
-                process.wait(timeout=max(0.0, deadline - time.monotonic()))
-                return answer, True
-            answer += part
-            if len(answer) > 2 * _HALF:
-                break
-        return answer, False
-    except subprocess.TimeoutExpired:
-        return answer, False
+        return subprocess.Popen(
+            launch.argv,
+            env=dict(launch.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(*passed, *launch.descriptors),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SandboxError(f"the sandbox does not start: {error}", remedy=_REMEDY) from error
     finally:
-        _kill(process)
+        for descriptor in launch.descriptors:
+            os.close(descriptor)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and whatever it started in its session."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        process.kill()
-    process.wait()
+def _orders(job: Job, backend: Backend) -> list[Order]:
+    """The job's steps as `inside` takes them."""
+    last: Order = (list(job.argv), _kinds(job.limits, backend), [0], [])
+    if (first := job.compile) is None:
+        return [last]
+    compiling = (list(first.argv), _kinds(first.limits, backend), list(first.accepts), list(first.removes))
+    return [compiling, last]
 
 
-def _judge(code: int | None, proven: bool, in_time: bool) -> Status:
-    if not in_time or code == -signal.SIGXCPU:
-        return Status.TIMEOUT
-    if code == 0 and proven:
-        return Status.PASSED
-    return {driver.FAILED: Status.FAILED, driver.MEMORY: Status.MEMORY}.get(code or 0, Status.ERROR)
+def _kinds(limits: Limits, backend: Backend) -> dict[str, int]:
+    memory = "RLIMIT_AS" if limits.address_space else "RLIMIT_DATA"
+    # Where this user's others count too, they come on top; 1 says the same whatever they are: no second one.
+    others = 0 if backend.counts_processes or limits.processes == 1 else processes.of_this_user()
+    return {
+        "RLIMIT_NPROC": limits.processes + others,
+        "RLIMIT_CPU": limits.cpu_seconds,
+        memory: limits.memory_bytes,
+        "RLIMIT_FSIZE": limits.file_bytes,
+        "RLIMIT_NOFILE": limits.open_files,
+        "RLIMIT_CORE": 0,
+    }
 
 
-def _tail(path: Path, size: int) -> str:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - size))
-        return file.read().decode("utf-8", errors="replace")
+def _as_a_shell(code: int) -> int:
+    return code if code >= 0 else _SIGNALLED - code
+
+
+def _status(code: int) -> Status:
+    number = _as_a_shell(code) - _SIGNALLED
+    if number == signal.SIGXCPU:
+        return "timeout"
+    if number in signal.valid_signals():
+        return "signal"
+    return "exit" if code else "ok"

@@ -5,6 +5,7 @@ planning; `load_lm`, `score_benchmark` and `score_with_journal` score. lm-eval i
 is imported inside the functions that need it.
 """
 
+from harness.scoring.availability import how_executed
 from harness.scoring.catalogue import datasets_of
 from harness.scoring.description import TaskDescription, describe_tasks
 from harness.scoring.fingerprint import task_fingerprint
@@ -22,6 +23,7 @@ __all__ = [
     "TaskDescription",
     "datasets_of",
     "describe_tasks",
+    "how_executed",
     "load_lm",
     "missing_datasets",
     "score_benchmark",

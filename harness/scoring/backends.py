@@ -9,6 +9,7 @@ from typing import Any
 from harness.errors import InputError, nearest
 from harness.scoring.options import ScoringOptions
 
+OURS = "fusegauge"
 FOLDER = "{folder}"  # in an argument of a backend: where the model lies
 
 
@@ -41,14 +42,16 @@ def build_lm(folder: Path, options: ScoringOptions, device: str, bos: bool | Non
 
     if mistakes := backend_mistakes(options):
         raise InputError("; ".join(mistakes), remedy="`lm_eval ls models` lists lm-eval's own")
-    given = {key: _placed(value, folder) for key, value in json.loads(options.backend_args).items()}
+    given = _placed(json.loads(options.backend_args), folder)
     try:
         chosen = get_model(options.backend)
         return chosen(**(_taken(chosen, _ours(folder, options, device, bos)) | given))
-    except (ImportError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # each class has its own way to say what it lacks
+        if options.backend == OURS and not given:
+            raise
+        reason = next(iter(str(error).splitlines()), "")
         raise InputError(
-            f"backend {options.backend} cannot be used: {reason}",
+            f"backend {options.backend} cannot be used: {type(error).__name__}: {reason}",
             remedy="install what it needs (such as `pip install vllm`) and correct scoring.backend_args; "
             "without scoring.backend, FuseGauge reads the model itself",
         ) from error
@@ -65,6 +68,11 @@ def _ours(folder: Path, options: ScoringOptions, device: str, bos: bool | None) 
 
 
 def _placed(value: Any, folder: Path) -> Any:
+    """Arguments with the model's folder in its place, however deep."""
+    if isinstance(value, dict):
+        return {key: _placed(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_placed(inner, folder) for inner in value]
     return value.replace(FOLDER, str(folder)) if isinstance(value, str) else value
 
 

@@ -6,21 +6,24 @@ object for the life of the process. So there is one object, and the mode it work
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 from harness.errors import InputError
-from harness.sandbox import CodeEval
+from harness.sandbox import Backend, CodeEval, Unconfined, required
 from harness.sandbox.code_eval import Results
 from harness.scoring.patching import replaced
 
-Mode = Literal["inspect", "refused", "subprocess"]
+Mode = Literal["inspect", "refused", "subprocess", "reduced", "sandbox"]
+
+_PROMPT: ContextVar[str] = ContextVar("prompt", default="")
 
 
 class SwitchedCodeEval(CodeEval):
     """`code_eval` that executes only where execution was allowed.
 
     Modes: "inspect" answers 0 and executes nothing (tasks are only being looked at); "refused" is an error;
-    "subprocess" executes with limits.
+    "sandbox" and "reduced" execute in this machine's best sandbox, "subprocess" with limits alone.
     """
 
     mode: Mode = "refused"
@@ -30,25 +33,38 @@ class SwitchedCodeEval(CodeEval):
         *,
         references: Sequence[str],
         predictions: Sequence[Sequence[str]],
-        k: Sequence[int] = (1, 10, 100),
+        k: Sequence[int] | None = None,
         num_workers: int | None = None,
         timeout: float = 3.0,
+        backend: Backend | None = None,
+        given: str = "",
     ) -> tuple[dict[str, float], Results]:
-        """As `CodeEval.compute`.
+        """As `CodeEval.compute`, with the mode's backend and the prompt of the item that is being judged.
 
         Raises:
             InputError: in mode "refused".
         """
         if self.mode == "inspect":
-            return {f"pass@{n}": 0.0 for n in k}, {}
+            return {f"pass@{n}": 0.0 for n in k or ()}, {}
+        return super().compute(
+            references=references,
+            predictions=predictions,
+            k=k,
+            num_workers=num_workers,
+            timeout=timeout,
+            backend=backend or self.backend(),
+            given=given or _PROMPT.get(),
+        )
+
+    def backend(self) -> Backend:
+        """How the mode confines programs. InputError where it is refused, or no sandbox works here."""
         if self.mode == "refused":
             raise InputError(
                 "a task wants to run model-written code, which is refused without a sandbox",
-                remedy="give --unsafe-no-sandbox if you trust the models, or leave the benchmark out",
+                remedy="`fusegauge doctor` says what a sandbox lacks here; give --unsafe-no-sandbox if you "
+                "trust the models, or leave the benchmark out",
             )
-        return super().compute(
-            references=references, predictions=predictions, k=k, num_workers=num_workers, timeout=timeout
-        )
+        return Unconfined() if self.mode == "subprocess" else required()
 
 
 _CODE_EVAL = SwitchedCodeEval()
@@ -68,3 +84,22 @@ def code_eval(mode: Mode) -> Iterator[None]:
         stack.enter_context(replaced(evaluate, "load", load))
         stack.enter_context(replaced(_CODE_EVAL, "mode", mode))
         yield
+
+
+def backend_in_force() -> Backend | None:
+    """How programs are confined within the innermost `code_eval` block; None where none is to be run.
+
+    Raises:
+        InputError: execution is refused, or no sandbox works here.
+    """
+    return None if _CODE_EVAL.mode == "inspect" else _CODE_EVAL.backend()
+
+
+@contextmanager
+def prompted(prompt: str) -> Iterator[None]:
+    """Within the block, in this thread, programs that begin with `prompt` were given it."""
+    token = _PROMPT.set(prompt)
+    try:
+        yield
+    finally:
+        _PROMPT.reset(token)

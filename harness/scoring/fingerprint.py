@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness.scoring.availability import program_parts
 from harness.scoring.options import ScoringOptions
 from harness.scoring.replay import draws_in_sequence
 from harness.scoring.selection import chosen
@@ -49,10 +50,16 @@ def _task_parts(name: str, benchmark: BenchmarkSpec, task: Any, options: Scoring
         "config": described(asdict(task.config)),
         "class": described(type(task)),
         "fewshot": fewshot,
-        "execution": options.execution if executes_code(benchmark, task) else "",
+        "execution": _executes(options) if executes_code(benchmark, task) else "",
+        "program": program_parts(task),
         "documents": documents_hash(_deciding(name, benchmark, task, options)),
         "examples": documents_hash(examples) if fewshot else "",
     }
+
+
+def _executes(options: ScoringOptions) -> str:
+    """Whether programs are run; how they are confined changes no honest program's verdict."""
+    return "refused" if options.execution == "refused" else "run"
 
 
 def _deciding(name: str, benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> list[Any]:

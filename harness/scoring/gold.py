@@ -122,7 +122,7 @@ def score_continuations(
     pairs = [(golds[i].context, golds[i].continuation) for i in scorable]
     requests = [Instance("loglikelihood", {}, pair, 0, ("gold", i, 1)) for i, pair in enumerate(pairs)]
     with _within_memory(lm, [lengths[i] for i in scorable]):
-        answers = _answered(ask or lm.loglikelihood, requests)
+        answers = _answered(ask or lm.loglikelihood, requests, asks_a_server=lengths[scorable[0]] is None)
     found = dict(zip(scorable, answers, strict=True))
     return [found.get(i) for i in range(len(golds))]
 
@@ -135,10 +135,14 @@ def rows_at_once(tokens: int, vocabulary: int, batch_size: int) -> int:
     return max(1, min(batch_size, LOGITS_AT_ONCE // (tokens * vocabulary)))
 
 
-def _answered(ask: Callable[[list[Any]], Sequence[Any]], requests: list[Any]) -> list[float | None]:
+def _answered(
+    ask: Callable[[list[Any]], Sequence[Any]], requests: list[Any], *, asks_a_server: bool
+) -> list[float | None]:
+    # how lm-eval says that a server gives no log-probabilities; here it would be an error of our own
+    refusals = (NotImplementedError, AssertionError) if asks_a_server else (NotImplementedError,)
     try:
         answers = ask(requests)
-    except (NotImplementedError, AssertionError):  # how lm-eval says that a server gives no log-probabilities
+    except refusals:
         return [None] * len(requests)
     return [None if answer is None else float(answer[0]) for answer in answers]
 
@@ -146,7 +150,7 @@ def _answered(ask: Callable[[list[Any]], Sequence[Any]], requests: list[Any]) ->
 def _is_scorable(lm: Any, gold: Gold, length: tuple[int, int] | None) -> bool:
     if length is None:
         return bool(gold.continuation)
-    return 0 < length[1] <= _window(lm)
+    return length[0] > 0 and 0 < length[1] <= _window(lm)
 
 
 def _window(lm: Any) -> int:

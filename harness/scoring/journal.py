@@ -57,7 +57,8 @@ def request_key(kind: str, arguments: Sequence[Any]) -> str | None:
 
 def _is_sampled(gen_kwargs: Any) -> bool:
     """As lm-eval reads it: a temperature alone already means sampling."""
-    return bool(gen_kwargs.get("do_sample", gen_kwargs.get("temperature")))
+    asked = gen_kwargs.get("do_sample")
+    return bool(gen_kwargs.get("temperature") if asked is None else asked)
 
 
 def response_to(request: str, kind: str, item: str | None, result: Any) -> Response | None:

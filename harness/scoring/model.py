@@ -1,7 +1,6 @@
 """A model folder behind one of lm-eval's model classes, the last one kept for the next benchmark."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,8 @@ class LoadedLM:
 
     @property
     def fallback(self) -> str:
-        """Why our own class does not read it the fastest way; empty where it does."""
-        chosen = getattr(self.lm, "chosen", None)
-        return "" if chosen is None else str(chosen.reason)
+        """What our own class does not do the fastest way, and why; empty where it does all so."""
+        return "; ".join(getattr(self.lm, "told", ()))
 
 
 def load_lm(folder: Path, options: ScoringOptions, *, bos: bool | None = None) -> LoadedLM:
@@ -49,7 +47,7 @@ def load_lm(folder: Path, options: ScoringOptions, *, bos: bool | None = None) -
     """
     if not (folder / "config.json").is_file():
         raise InputError(f"no model at {folder}: config.json is missing", remedy="fetch it with `prepare`")
-    return _load(folder.resolve(), _weights_state(folder), _relevant(options), bos)
+    return _kept((folder.resolve(), _weights_state(folder), _relevant(options), bos))
 
 
 def _relevant(options: ScoringOptions) -> ScoringOptions:
@@ -63,11 +61,18 @@ def _relevant(options: ScoringOptions) -> ScoringOptions:
     )
 
 
-@lru_cache(maxsize=1)
-def _load(folder: Path, state: tuple[int, ...], options: ScoringOptions, bos: bool | None) -> LoadedLM:
-    del state  # only part of the key: weights that changed on disk are loaded again
-    with quiet(), no_weight_bars():
-        return LoadedLM(folder, build_lm(folder, options, options.device, bos))
+_Key = tuple[Path, tuple[int, ...], ScoringOptions, bool | None]
+_KEPT: dict[_Key, LoadedLM] = {}  # one at most
+
+
+def _kept(key: _Key) -> LoadedLM:
+    """The model of this key; any other is let go first, so that never two are in memory."""
+    if key not in _KEPT:
+        _KEPT.clear()
+        folder, _, options, bos = key
+        with quiet(), no_weight_bars():
+            _KEPT[key] = LoadedLM(folder, build_lm(folder, options, options.device, bos))
+    return _KEPT[key]
 
 
 def _weights_state(folder: Path) -> tuple[int, ...]:

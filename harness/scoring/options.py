@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Execution = Literal["refused", "subprocess"]
+Execution = Literal["sandbox", "reduced", "subprocess", "refused"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import InputError, nearest
 from harness.results import Item
+from harness.scoring.clusters import cluster_of
 from harness.scoring.gold import Gold, bits_per_byte, choice_gold, first_text, scored_bytes, target_gold
 from harness.scoring.tasks import chosen_filter, filter_names, score_name
 from harness.suite import BenchmarkSpec
@@ -126,6 +127,7 @@ def _item(item: str, answer: Answer, loglikelihood: float | None) -> Item:
         bits_per_byte=bits,
         gold_bytes=None if bits is None else scored_bytes(answer.gold),
         loglikelihoods=answer.loglikelihoods,
+        cluster=cluster_of(answer.doc),
     )
 
 

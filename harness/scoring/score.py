@@ -14,7 +14,9 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.results import Item
+from harness.scoring.availability import is_run, require_trials
 from harness.scoring.catalogue import task_manager
+from harness.scoring.execution import prompted
 from harness.scoring.gold import Gold, score_continuations, target_gold
 from harness.scoring.journal import Journal
 from harness.scoring.journaled import JournaledLM, Report
@@ -28,6 +30,7 @@ from harness.scoring.tasks import (
     Tasks,
     build_tasks,
     configure,
+    draw_samples,
     effective_fewshot,
     environment,
     executes_code,
@@ -69,7 +72,8 @@ def score_with_journal(
 ) -> Scored:
     """Score one model on one benchmark: one item per document, tasks pooled in the benchmark's order.
 
-    Where model-written code is refused, nothing is generated: items then have no scores, only bits per byte.
+    Where model-written code is refused, or cannot be run because its language's toolchain is missing, nothing
+    is generated: items then have no scores, only bits per byte.
 
     Args:
         journal: folder that keeps answers as they come, for this model, benchmark and options alone; what it
@@ -82,6 +86,7 @@ def score_with_journal(
     with environment(options, "inspect"):  # code tasks run a program of their own when they are imported
         tasks = build_tasks(benchmark.tasks, options)
     _require_sound(benchmark, tasks)
+    draw_samples(benchmark, tasks)
     with environment(options, options.execution), JournaledLM(model.lm, Journal(journal), report) as lm:
         answers = list(_answers(tasks, benchmark, lm, options))
         items = items_of(answers, _loglikelihoods([a.gold for a in answers], lm, options))
@@ -92,7 +97,8 @@ def _answers(
     tasks: Tasks, benchmark: BenchmarkSpec, lm: JournaledLM, options: ScoringOptions
 ) -> Iterator[Answer]:
     places = {name: _limited(name, task, benchmark, options) for name, task in tasks.items()}
-    run = {name: task for name, task in tasks.items() if not _refused(benchmark, task, options)}
+    run = {name: task for name, task in tasks.items() if is_run(benchmark, task, options)}
+    require_trials(run.values())
     samples = _evaluate(run, places, benchmark, lm, options) if run else {}
     for name, task in tasks.items():
         if name in run:
@@ -120,10 +126,6 @@ def _require_sound(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
             )
 
 
-def _refused(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bool:
-    return options.execution == "refused" and executes_code(benchmark, task)
-
-
 def _evaluate(
     tasks: Tasks, places: Places, benchmark: BenchmarkSpec, lm: JournaledLM, options: ScoringOptions
 ) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def _evaluate(
             numpy_random_seed=options.seed,
             torch_random_seed=options.seed,
             fewshot_random_seed=options.seed,
-            confirm_run_unsafe_code=options.execution == "subprocess",
+            confirm_run_unsafe_code=options.execution != "refused",
         )
     samples: dict[str, Any] = results["samples"]
     return samples
@@ -185,7 +187,7 @@ def score_ahead(task: Any) -> None:
     def apply_filters() -> Any:
         applied = filters()
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            verdicts.extend(pool.map(lambda call: judge(*call), _calls(task)))
+            verdicts.extend(pool.map(lambda call: _judged(task, judge, call), _calls(task)))
         verdicts.reverse()
         return applied
 
@@ -193,6 +195,11 @@ def score_ahead(task: Any) -> None:
         return verdicts.pop()
 
     hand_over(task, apply_filters, process_results)
+
+
+def _judged(task: Any, judge: Callable[..., Any], call: tuple[Any, list[Any]]) -> Any:
+    with prompted(str(task.doc_to_text(call[0]))):
+        return judge(*call)
 
 
 def hand_over(task: Any, apply_filters: Callable[..., Any], process_results: Callable[..., Any]) -> None:

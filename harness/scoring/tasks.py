@@ -84,6 +84,16 @@ def configure(task: Any, benchmark: BenchmarkSpec, options: ScoringOptions) -> N
     task.set_fewshot_seed(seed=options.seed)
 
 
+def draw_samples(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
+    """Let each document be answered as often as the benchmark says, where it says so."""
+    for task in tasks.values():
+        task.set_config(key="repeats", value=samples_per_item(benchmark, task))
+
+
+def samples_per_item(benchmark: BenchmarkSpec, task: Any) -> int:
+    return benchmark.samples or int(task.config.repeats)
+
+
 def filter_names(task: Any) -> list[str]:
     return [ensemble.name for ensemble in task._filters]
 

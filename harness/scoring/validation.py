@@ -5,10 +5,12 @@ from numbers import Real
 from typing import Any
 
 from harness.errors import InputError, nearest
+from harness.scoring.availability import pooling_mistakes
 from harness.scoring.backends import backend_mistakes
 from harness.scoring.catalogue import datasets_of, resolve
 from harness.scoring.mirror import redirected
 from harness.scoring.options import DatasetRef, ScoringOptions
+from harness.scoring.patching import replaced
 from harness.scoring.samples import misnamed_metrics
 from harness.scoring.tasks import (
     chosen_filter,
@@ -16,6 +18,7 @@ from harness.scoring.tasks import (
     filter_mistakes,
     filter_names,
     inspect_tasks,
+    samples_per_item,
     score_name,
 )
 from harness.suite import BenchmarkSpec
@@ -42,6 +45,7 @@ def _mistakes(benchmark: BenchmarkSpec, options: ScoringOptions) -> Iterator[str
     except InputError as error:
         yield from map(str, missing_datasets(benchmark, options).values() or [error])
         return
+    yield from pooling_mistakes(tasks)
     for name, task in tasks.items():
         for mistake in _task_mistakes(benchmark, task, options):
             yield f"task {name}: {mistake}"
@@ -63,17 +67,31 @@ def missing_datasets(benchmark: BenchmarkSpec, options: ScoringOptions) -> dict[
 
 def _task_mistakes(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> Iterator[str]:
     yield from filter_mistakes(benchmark, task)
-    known = score_names(benchmark, task, options)
+    with replaced(task.config, "repeats", samples_per_item(benchmark, task)):
+        known = score_names(benchmark, task, options)
     for metric in benchmark.metrics:
         if metric not in known:
             yield f"unknown metric {metric!r}{nearest(metric, known)}; it gives {', '.join(known) or 'none'}"
     yield from misnamed_metrics(benchmark, task)
+    yield from _sampling_mistakes(benchmark, task)
     if getattr(task, "UNSAFE_CODE", False) and not benchmark.executes_code:
         yield "it runs model-written code; say so with `executes_code: true`"
     if benchmark.num_fewshot and task.get_config("num_fewshot") == 0:
         yield f"it fixes num_fewshot at 0, so {benchmark.num_fewshot} would be ignored; leave num_fewshot out"
     if benchmark.gold is not None and not _first_gold(task, benchmark.gold).strip():
         yield f"gold template {benchmark.gold!r} gives nothing; columns are {', '.join(task.eval_docs[0])}"
+
+
+def _sampling_mistakes(benchmark: BenchmarkSpec, task: Any) -> Iterator[str]:
+    settings = {**(task.config.generation_kwargs or {}), **benchmark.gen_kwargs}
+    sampled = settings.get("do_sample", settings.get("temperature"))  # as lm-eval reads it
+    if benchmark.samples and task.OUTPUT_TYPE != "generate_until":
+        yield "it generates nothing, so there is nothing to draw samples of; leave `samples` out"
+    elif benchmark.samples and benchmark.samples > 1 and not sampled:
+        yield (
+            f"its {benchmark.samples} samples would be equal, as it generates greedily; "
+            "set gen_kwargs, for example {do_sample: true, temperature: 0.2}"
+        )
 
 
 def _first_gold(task: Any, template: str) -> str:
@@ -125,7 +143,7 @@ def _filtered_empty(task: Any, doc: Any) -> list[Any]:
     from lm_eval.api.instance import Instance
 
     request = Instance("generate_until", doc, ("", {}), 0, (None, 0, 1))
-    request.resps.append("")
+    request.resps.extend([""] * task.config.repeats)
     for ensemble in task._filters:
         ensemble.apply([request])
     return [request.filtered_resps[filter_names(task)[0]]]

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from harness.sandbox import confining
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODELS = CHECKOUT / "suites/micro/models"
 
@@ -79,3 +81,16 @@ def test_all_parts_run_quickly() -> None:
     report = json.loads(done.stdout)
     check_rows(report["rows"])
     assert len(report["rows"]) > 10
+
+
+def test_the_sandbox_is_measured_against_what_it_replaces() -> None:
+    """A few trivial programs; both ways have to find all of them right."""
+    if confining() is None:
+        pytest.skip("no sandbox works here")
+    command = [sys.executable, "-m", "benchmarks", "sandbox", "--quick", "--json"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    check_rows([row])
+    assert row["outputs_agree"] is True
+    assert row["counted"]["passed"] == row["counted"]["passed code_eval"] == 4

@@ -20,6 +20,7 @@ from harness.results import (
     StageEntry,
     TrainingCurve,
 )
+from harness.spending import gains_per_token, model_effort
 from harness.suite import BenchmarkSpec, ComparisonSpec, CorpusSpec, ModelSpec, Suite
 
 MODELS = (
@@ -29,6 +30,7 @@ MODELS = (
     ("clm", Role.CONTROL),
     ("fused", Role.FUSED),
 )
+SIZE = 1_048_576  # parameters of every model
 NAMES = tuple(name for name, _ in MODELS)
 # benchmark -> (capability, metrics, the models' true accuracies in MODELS' order)
 BENCHMARKS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
@@ -133,6 +135,8 @@ def sample_benchmarks(items: int) -> tuple[BenchmarkEntry, ...]:
 def _record(run: str, drawn: Mapping[str, Mapping[str, list[Item]]], items: int) -> RunRecord:
     suite = _suite(items)
     benchmarks = sample_benchmarks(items)
+    training = (_curve("clm", 0.0), _curve("fused", 0.35))
+    comparison = compare(drawn, MODELS, benchmarks, suite.comparison)
     return RunRecord(
         run=run,
         suite=suite.model_dump(mode="json"),
@@ -144,7 +148,7 @@ def _record(run: str, drawn: Mapping[str, Mapping[str, list[Item]]], items: int)
         models=tuple(_model(name, role) for name, role in MODELS),
         benchmarks=benchmarks,
         stages=_stages(),
-        training=(_curve("clm", 0.0), _curve("fused", 0.35)),
+        training=training,
         coverage={
             "logic-llama": {"positions": 88.6, "mass": 93.1},
             "facts-neox": {"positions": 84.2, "mass": 90.4},
@@ -154,7 +158,8 @@ def _record(run: str, drawn: Mapping[str, Mapping[str, list[Item]]], items: int)
             "code": {"logic-llama": 20.5, "facts-neox": 30.0, "tiny-llama": 49.5},
             "text": {"logic-llama": 46.0, "facts-neox": 44.0, "tiny-llama": 10.0},
         },
-        comparison=compare(drawn, MODELS, benchmarks, suite.comparison),
+        comparison=comparison,
+        gains=tuple(gains_per_token(comparison, training)),
         notes=("The corpus has 400 documents; each was read 12 times.",),
     )
 
@@ -185,7 +190,7 @@ def _model(name: str, role: Role) -> ModelEntry:
         role=role,
         reference=f"models/{name}",
         fingerprint=name.encode().hex().ljust(64, "0"),
-        parameters=1_048_576,
+        parameters=SIZE,
     )
 
 
@@ -196,10 +201,19 @@ def _stages() -> tuple[StageEntry, ...]:
         "fuse": {"positions": 76_600},
         "training:clm": {"tokens": 1_800_000},
         "training:fused": {"tokens": 1_800_000},
-        "scoring:fused": {"items": 240},
+        "scoring:fused": {"items": 240, "tokens_read": 21_000},
     }
     return tuple(
-        StageEntry(name=n, key=f"{i:08x}", seconds=2.5 + 17 * i, reused=i < 2, bytes=1_500_000 * i, facts=f)
+        StageEntry(
+            name=n,
+            key=f"{i:08x}",
+            seconds=2.5 + 17 * i,
+            reused=i < 2,
+            bytes=1_500_000 * i,
+            facts=f,
+            memory_bytes=None if i < 2 else 300_000_000 + 50_000_000 * i,
+            **model_effort(n, f, dict.fromkeys(NAMES, SIZE)),
+        )
         for i, (n, f) in enumerate(facts.items())
     )
 

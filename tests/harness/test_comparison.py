@@ -1,11 +1,13 @@
 """The comparison: right numbers in the right unit, pairs by item, refusal of what cannot be paired."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 
-from harness.comparison import BITS_PER_BYTE, SCORE, compare, higher_is_better
+from harness.comparison import compare, higher_is_better
 from harness.errors import InputError
+from harness.outcomes import BITS_PER_BYTE, SCORE
 from harness.results import AVERAGE, BenchmarkEntry, Comparison, Item, Role, Row
 from harness.suite import ComparisonSpec
 
@@ -194,6 +196,132 @@ def test_p_values_are_corrected_over_the_rows_of_one_kind() -> None:
     (difference,) = row(comparison, "strong").differences
     assert difference.p_value == pytest.approx(2 / 1024)
     assert difference.p_adjusted == pytest.approx(2 * 2 / 1024)  # Holm: two headline rows
+
+
+class TestFamilies:
+    """Correction over benchmarks and opponents together, by the suite's choice."""
+
+    @staticmethod
+    def compared(correction: Literal["holm", "bh"]) -> Comparison:
+        # against clm 10:0 on both benchmarks, against the target 6:0: p = 2/1024 twice, 2/64 twice
+        scored = {
+            name: {"fused": items([1] * 10), "clm": items([0] * 10), "target": items([0] * 6 + [1] * 4)}
+            for name in "ab"
+        }
+        models = [("target", Role.TARGET), *PAIR]
+        return compare(scored, models, [entry("a"), entry("b")], ComparisonSpec(correction=correction))
+
+    def adjusted(self, correction: Literal["holm", "bh"]) -> dict[str, float]:
+        return {d.opponent: d.p_adjusted for d in row(self.compared(correction), "a").differences}
+
+    def test_holm(self) -> None:
+        assert self.adjusted("holm") == pytest.approx({"clm": 4 * 2 / 1024, "target": 2 * 2 / 64})
+
+    def test_benjamini_hochberg(self) -> None:
+        # sorted p_(2) = 2/1024: x 4/2; p_(4) = 2/64: x 4/4
+        assert self.adjusted("bh") == pytest.approx({"clm": 2 * 2 / 1024, "target": 2 / 64})
+
+    def test_the_comparison_says_which(self) -> None:
+        assert self.compared("bh").correction == "bh"
+        assert "of claims made in this way at most 5.0 %" in self.compared("bh").verdict.headline
+
+
+class TestOverall:
+    def test_every_capability_counts_the_same(self) -> None:
+        # facts: benchmarks at 100 and 0, mean 50; code: 100. Overall 75, though 3 of 4 items are facts'
+        scored = {name: two(items([v]), items([0])) for name, v in (("a", 1), ("b", 0), ("c", 1))}
+        comparison = compare(scored, PAIR, [entry("a"), entry("b"), entry("c", "code")], SPEC)
+        assert comparison.overall is not None
+        assert {c.model: c.value for c in comparison.overall.cells} == {"fused": 75.0, "clm": 0.0}
+        assert comparison.overall.differences[0].difference == pytest.approx(75.0)
+
+    def test_it_has_its_own_interval_and_test(self) -> None:
+        # both capabilities as in the first test here: 8 better, 2 worse of 20, twice
+        pair = two(items([1] * 8 + [0] * 2 + [1] * 10), items([0] * 8 + [1] * 2 + [1] * 10))
+        comparison = compare({"a": pair, "c": pair}, PAIR, [entry("a"), entry("c", "code")], SPEC)
+        assert comparison.overall is not None
+        (difference,) = comparison.overall.differences
+        # equal sizes weigh the same: exact McNemar of 16 and 4
+        assert difference.p_value == difference.p_adjusted == pytest.approx(0.0118, abs=1e-4)
+        assert difference.low < 30.0 < difference.high
+
+    def test_of_one_capability_there_is_none(self) -> None:
+        pair = two(items([1, 0]), items([0, 0]))
+        assert compare({"a": pair}, PAIR, [entry("a")], SPEC).overall is None
+
+    def test_it_is_no_capability(self) -> None:
+        pair = two(items([1, 0]), items([0, 0]))
+        comparison = compare({"a": pair, "c": pair}, PAIR, [entry("a"), entry("c", "code")], SPEC)
+        assert {r.capability for r in comparison.rows} == {"facts", "code"}
+
+
+class TestPassages:
+    """Ten questions to each of six passages, all of a passage answered alike."""
+
+    @staticmethod
+    def compared(clusters: bool) -> Comparison:
+        def answers(right: float) -> list[Item]:
+            return [
+                i.model_copy(update={"cluster": f"p{n // 10}" if clusters else None})
+                for n, i in enumerate(items([right] * 60))
+            ]
+
+        return compare({"b": two(answers(1), answers(0))}, PAIR, [entry("b")], SPEC)
+
+    def test_six_passages_are_six_flips(self) -> None:
+        shown = row(self.compared(clusters=True), "b").differences[0]
+        assert shown.p_value == pytest.approx(2 / 2**6)
+        assert (shown.better, shown.n) == (60, 60)  # counted are items
+
+    def test_without_them_they_are_sixty_items(self) -> None:
+        assert row(self.compared(clusters=False), "b").differences[0].p_value == pytest.approx(2 / 2**60)
+
+
+class TestTrainings:
+    """Fused trained twice, the control once with each of the same seeds."""
+
+    TRAININGS = {"fused": ("fused", "fused@1"), "clm": ("clm", "clm@1")}
+    SCORED = {
+        "fused": items([1] * 20),
+        "fused@1": items([1] * 10 + [0] * 10),
+        "clm": items([0] * 20),
+        "clm@1": items([0] * 18 + [1] * 2),
+        "target": items([0] * 20),
+    }
+    MODELS = [("target", Role.TARGET), *PAIR]
+
+    def compared(self) -> Comparison:
+        return compare({"b": self.SCORED}, self.MODELS, [entry("b")], SPEC, self.TRAININGS)
+
+    def test_scores_are_means_over_trainings(self) -> None:
+        comparison = self.compared()
+        shown = row(comparison, "b")
+        assert {c.model: c.value for c in shown.cells} == {"target": 0.0, "clm": 5.0, "fused": 75.0}
+        assert comparison.trainings == 2
+
+    def test_differences_are_taken_seed_by_seed(self) -> None:
+        """100 - 0 and 50 - 10: mean 70, standard deviation 30 sqrt(2)."""
+        (_, against) = row(self.compared(), "b").differences
+        assert against.opponent == "clm"
+        assert against.difference == pytest.approx(70.0)
+        assert against.between == pytest.approx(30 * 2**0.5)
+
+    def test_trainings_that_disagree_carry_no_claim_that_one_alone_would(self) -> None:
+        alone = compare({"b": self.SCORED}, self.MODELS, [entry("b")], SPEC)
+        assert row(alone, "b").differences[1].p_value < 1e-4
+        several = row(self.compared(), "b").differences[1]
+        assert several.p_value > 0.05
+        assert several.low < 0 < several.high
+
+    def test_counts_of_what_changed_are_means(self) -> None:
+        """Gained over the target before: 20 and 10."""
+        found = next(c for c in self.compared().changes if c.role is Role.FUSED)
+        assert (found.gained, found.lost, found.kept, found.after) == (15, 0, 5, 75.0)
+
+    def test_a_training_that_was_not_scored_is_named(self) -> None:
+        scored = {name: found for name, found in self.SCORED.items() if name != "clm@1"}
+        with pytest.raises(InputError, match="b: clm@1 was not scored"):
+            compare({"b": scored}, self.MODELS, [entry("b")], SPEC, self.TRAININGS)
 
 
 class TestRefusals:

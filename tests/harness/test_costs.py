@@ -53,6 +53,15 @@ def test_stages_are_all_there_by_name() -> None:
     }  # fmt: skip
 
 
+def test_every_further_seed_is_trained_and_scored() -> None:
+    once, twice = (estimate(suite(seeds=n), PARAMETERS, CORPUS, 1e9) for n in (1, 2))
+    assert set(twice) - set(once) == {
+        "training:fused@1", "training:control@1",
+        *(f"scoring:{kind}@1:{name}" for kind in ("fused", "control") for name in ("he", "arc")),
+    }  # fmt: skip
+    assert twice["training:fused@1"] == once["training:fused"]
+
+
 def test_extraction_by_hand() -> None:
     """2 P T = 2 x 2e8 x 1e6 = 4e14 FLOPs; at 60 % of 1e9 a second; 47 bytes a token at k = 10."""
     found = cost("distributions:other")

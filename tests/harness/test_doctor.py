@@ -7,6 +7,9 @@ import pytest
 
 from harness import doctor
 from harness.doctor import Finding, examine
+from harness.sandbox.bubblewrap import Bubblewrap
+from harness.sandbox.choice import Examined
+from harness.sandbox.landlock import Landlock
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +98,26 @@ def test_a_missing_pip_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert "ensurepip" in doctor._pip().remedy
     assert not doctor._device().ok
+
+
+BWRAP = Bubblewrap("/opt/bwrap")
+
+
+@pytest.mark.parametrize(
+    ("found", "ok", "said"),
+    [
+        ((Examined(BWRAP, ""),), True, "bubblewrap (/opt/bwrap), proven"),
+        ((Examined(BWRAP, "no namespaces"), Examined(Landlock(), "")), False, "/opt/bwrap): no namespaces"),
+        ((Examined(BWRAP, "no namespaces"), Examined(Landlock(), "too old")), False, "not run (bubblewrap"),
+        ((), False, "no sandbox"),
+    ],
+)
+def test_which_sandbox_works_is_told_and_what_the_better_ones_lack(
+    found: tuple[Examined, ...], ok: bool, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reduced one works, but is a lack."""
+    monkeypatch.setattr("harness.sandbox.examined", lambda: found)
+    finding = doctor._isolation()
+    assert finding.ok is ok
+    assert said in finding.detail
+    assert bool(finding.remedy) != ok

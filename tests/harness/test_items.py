@@ -25,6 +25,7 @@ ITEMS = st.builds(
     bits_per_byte=st.none() | FINITE,
     gold_bytes=st.none() | st.integers(0, 2**40),
     loglikelihoods=st.lists(FINITE, max_size=4).map(tuple),
+    cluster=st.none() | TEXT,
 )
 
 
@@ -54,17 +55,19 @@ def test_columns_have_the_documented_names_and_types(tmp_path: Path) -> None:
         "bits_per_byte": "double",
         "gold_bytes": "int64",
         "loglikelihoods": "list<element: double>",
+        "cluster": "string",
         "score.acc": "double",
         "score.pass@1": "double",
     }
 
 
-def test_a_file_from_before_loglikelihoods_were_kept_is_still_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["loglikelihoods", "cluster"])
+def test_a_file_from_before_a_column_was_kept_is_still_read(tmp_path: Path, column: str) -> None:
     import pyarrow.parquet as parquet
 
     path = tmp_path / "items.parquet"
-    write_items(path, [an_item(loglikelihoods=(-1.5, -2.0))])
-    parquet.write_table(parquet.read_table(path).drop(["loglikelihoods"]), path)
+    write_items(path, [an_item(**{column: {"loglikelihoods": (-1.5, -2.0), "cluster": "p"}[column]})])
+    parquet.write_table(parquet.read_table(path).drop([column]), path)
     assert read_items(path) == [an_item()]
 
 

@@ -31,6 +31,14 @@ SIZE = {  # what a laptop can carry; method and objective stay the paper's
     # BoolQ and HellaSwag are not in every mirror
     "benchmarks.commonsense": "[{name: arc_easy, tasks: arc_easy, metrics: [acc_norm, acc]}, "
     "{name: openbookqa, tasks: openbookqa, metrics: [acc_norm, acc]}]",
+    # MultiPL-E is not in every mirror; HumanEval in another language stands for it
+    "benchmarks.code": (
+        "[{name: humaneval, tasks: humaneval, metrics: pass@1, executes_code: true, samples: 2, "
+        "gold: '{{canonical_solution}}', "
+        "gen_kwargs: &few {max_gen_toks: 4, do_sample: true, temperature: 0.2}}, "
+        "{name: humaneval_php, tasks: humaneval_php, metrics: [pass@1, compiles], executes_code: true, "
+        "samples: 2, gen_kwargs: *few}]"
+    ),
     "benchmarks.generation": "[]",
     "benchmarks.translation": "[]",
     "tracking.enabled": "false",
@@ -51,7 +59,9 @@ def test_every_stage_of_the_papers_suite_runs_with_its_own_method(shared: Path, 
     }
     assert method == {"alignment": "mined", "vocabulary": "mined", "function": "mince", "lm_loss_weight": 0.9}
     assert [m["role"] for m in record["models"]] == ["target", "source", "source", "control", "fused"]
-    assert {b["name"] for b in record["benchmarks"]} == {"bbh", "arc_easy", "openbookqa", "humaneval"}
+    assert {b["name"] for b in record["benchmarks"]} == {
+        *("bbh", "arc_easy", "openbookqa", "humaneval", "humaneval_php")
+    }
     assert all(len(row["cells"]) == 5 for row in record["comparison"]["rows"])
     (page,) = tmp_path.glob("runs/*/report.html")
     assert "Beside published numbers" in page.read_text()

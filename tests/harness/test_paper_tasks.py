@@ -26,6 +26,17 @@ from harness.suite import BenchmarkSpec, LoadedSuite, bundled_suites, load_suite
 from suites.tasks.paper_functions import chrf, last_number, number_is_right
 from tests.harness.scoring_world import WORDS, write_model, write_rows
 
+MULTIPL_E = {
+    "cpp": "cpp",
+    "go": "go",
+    "java": "java",
+    "javascript": "js",
+    "php": "php",
+    "r": "r",
+    "ruby": "rb",
+    "rust": "rs",
+    "typescript": "ts",
+}
 DATASETS = {
     "bbh": DatasetRef("SaylorTwift/bbh", "boolean_expressions"),
     "arc_easy": DatasetRef("allenai/ai2_arc", "ARC-Easy"),
@@ -33,7 +44,11 @@ DATASETS = {
     "boolq": DatasetRef("aps/super_glue", "boolq"),
     "hellaswag": DatasetRef("Rowan/hellaswag"),
     "openbookqa": DatasetRef("allenai/openbookqa", "main"),
-    "humaneval": DatasetRef("openai/openai_humaneval"),
+    **{
+        f"multipl_e_{language}": DatasetRef("nuprl/MultiPL-E", f"humaneval-{config}")
+        for language, config in MULTIPL_E.items()
+    },
+    "multipl_e_python": DatasetRef("openai/openai_humaneval"),
     "trivia_qa": DatasetRef("mandarjoshi/trivia_qa", "rc.nocontext"),
     "drop": DatasetRef("EleutherAI/drop"),
     "lambada": DatasetRef("EleutherAI/lambada_openai", "default"),

@@ -75,6 +75,21 @@ def test_both_trainings_come_from_the_same_code_start_and_seed() -> None:
     assert {i.name for i in fused.inputs} - {i.name for i in control.inputs} == {"fusion"}
 
 
+def test_several_seeds_share_all_that_comes_before_the_training(keys: dict[str, str]) -> None:
+    """The first is the training that one seed makes; another differs in its seed and nothing else."""
+    pipeline = _pipeline("seeds=2")
+    several = _keys(pipeline)
+    assert keys.items() <= several.items()
+    added = several.keys() - keys.keys()
+    assert {":".join(name.split(":")[:2]) for name in added} == {
+        *("training:fused@1", "training:control@1", "scoring:fused@1", "scoring:control@1")
+    }
+    made = {s.name: s for s in pipeline.stages}
+    first, second = (dict(made[name].params) for name in ("training:fused", "training:fused@1"))
+    assert first | {"seed": 1} == second
+    assert pipeline.trainings == {"control": ("control", "control@1"), "fused": ("fused", "fused@1")}
+
+
 @pytest.mark.parametrize(
     ("module", "families"),
     [
@@ -98,12 +113,13 @@ def test_an_edited_module_repeats_every_stage_that_it_serves(
 
 
 def test_a_local_models_content_is_in_the_key_and_its_place_is_not(
-    keys: dict[str, str], tmp_path: Path
+    keys: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(bundled_folder() / "micro" / "models" / "target", moved)
+    monkeypatch.setattr("harness.sandbox.confining", lambda: None)
     changed = _changed(keys, f"target.model={moved}")
-    # elsewhere it is no model that the project ships, so the programs it writes are not run unasked
+    # elsewhere it is no model that the project ships: without a sandbox its programs are not run unasked
     assert changed and all(name.endswith(":micro_code") for name in changed)
     (moved / "tokenizer.json").write_text((moved / "tokenizer.json").read_text() + "\n")
     assert "windows" in _changed(keys, f"target.model={moved}")

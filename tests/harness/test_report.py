@@ -1,18 +1,20 @@
 """The report: whole without a network, escaped, equal for equal runs, and its numbers are the record's."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.comparison import compare
-from harness.formats import number
+from harness.formats import interval, number
 from harness.report import write_report
 from harness.report.background import transfer_table
 from harness.report.markup import Markup, tag
 from harness.report.page import page
-from harness.report.pictures import curve_panel, difference_track, reach_of, score_track, ticks
+from harness.report.pictures import change_track, curve_panel, difference_track, reach_of, score_track, ticks
 from harness.results import Role, RunRecord
 from harness.suite import ComparisonSpec
 from tests.harness.sample_run import sample_run
@@ -86,6 +88,37 @@ def test_a_record_from_before_attribution_by_part_still_loads(run: tuple[RunReco
     assert "41.5" in str(transfer_table(record))
 
 
+# what run.json did not have before, part by part of the record
+NEWER = {"seeds", "repeats", "gains"}
+NEWER_IN_COMPARISON = {"overall", "correction", "trainings", "changes"}
+NEWER_IN_DIFFERENCE = {"smallest", "between"}
+NEWER_IN_STAGE = {"tokens", "flops", "memory_bytes"}
+
+
+def as_before(record: RunRecord) -> dict[str, Any]:
+    """The record as a file from before these fields."""
+    older = record.model_dump(mode="json", exclude=NEWER)
+    comparison = {k: v for k, v in older["comparison"].items() if k not in NEWER_IN_COMPARISON}
+    comparison["verdict"].pop("headline")
+    for row in comparison["rows"]:
+        for difference in row["differences"]:
+            for key in NEWER_IN_DIFFERENCE:
+                difference.pop(key)
+    for stage in older["stages"]:
+        for key in NEWER_IN_STAGE:
+            stage.pop(key)
+    return older | {"comparison": comparison}
+
+
+def test_a_run_from_before_the_newer_fields_still_has_a_report(
+    run: tuple[RunRecord, Path], tmp_path: Path
+) -> None:
+    record = RunRecord.model_validate(as_before(run[0]))
+    text = write_report(record, tmp_path).html.read_text()
+    assert record.comparison.verdict.sentence.split("; ")[0] in "".join(outline(text).texts)
+    assert "Items gained and lost" not in text
+
+
 def test_a_run_without_a_verdict_says_so(run: tuple[RunRecord, Path]) -> None:
     comparison = compare({}, [], [], ComparisonSpec())
     assert "No verdict" in page(run[0].model_copy(update={"comparison": comparison}), run[1])
@@ -109,8 +142,49 @@ class TestHtml:
 
     def test_the_verdict_comes_first(self, html: str, run: tuple[RunRecord, Path]) -> None:
         text = "".join(outline(html).texts)
-        first = run[0].comparison.verdict.sentence.split("; ")[0]
+        first = run[0].comparison.verdict.headline.partition(". ")[0]
         assert 0 <= text.index(first) < text.index("Scores by capability") < text.index("Benchmarks")
+
+    def test_the_first_line_is_the_answer_with_its_certainty(self, html: str) -> None:
+        first = re.findall(r'<p class="first">([^<]*)</p>', html)
+        assert first == [
+            "Fusion helped on reasoning and commonsense and made no clear difference on code; "
+            "certainty: very high."
+        ]
+
+    def test_one_training_is_said_to_be_one(self, html: str) -> None:
+        assert "One training (seed 0): the certainty is about the items, not about another training." in html
+
+    def test_the_forest_has_every_headline_difference_and_the_overall_one(
+        self, html: str, run: tuple[RunRecord, Path]
+    ) -> None:
+        plots = re.split(r'<div class="forest">', html)[1:]
+        assert len(plots) == 2  # against the control, against the target before
+        overall = run[0].comparison.overall
+        assert overall is not None
+        rows = [r for r in run[0].comparison.rows if r.headline and r.benchmark != "average"]
+        for plot, role in zip(plots, (Role.CONTROL, Role.TARGET), strict=True):
+            for row in (*rows, overall):
+                (d,) = (d for d in row.differences if d.role is role)
+                assert f"{interval(d.low, d.high)}</span>" in plot
+                assert d.smallest is not None
+                assert f"≥ {number(d.smallest)}" in plot
+
+    def test_what_was_gained_is_told_in_words_beside_the_bars(
+        self, html: str, run: tuple[RunRecord, Path]
+    ) -> None:
+        change = next(c for c in run[0].comparison.changes if c.role is Role.FUSED)
+        assert f"{change.gained} gained, {change.transferred} of them known to a source" in html
+        assert change.gap_closed is not None
+        assert f"{number(change.gap_closed)} % (" in html
+
+    def test_costs_are_told_by_stage_and_for_the_gain(self, html: str) -> None:
+        text = "".join(outline(html).texts)
+        assert "1.8M" in text  # tokens of a training
+        assert "11.3 TFLOP" in text  # 6 x 1,048,576 parameters x 1.8 million tokens
+        assert "77.0k tokens read, about 161.5 GFLOP" in text  # by the source: 2 x 1,048,576 x 77,000
+        assert "550.0 MB" in text  # the last stage's peak
+        assert "for each million tokens of training" in text
 
     def test_every_score_and_difference_is_there(self, html: str, run: tuple[RunRecord, Path]) -> None:
         texts = set(outline(html).texts)
@@ -164,7 +238,8 @@ class TestWriting:
     ) -> None:
         text = write_report(run[0], tmp_path).html.read_text()
         outline(text)
-        assert "Items gained and lost" not in text
+        assert ">Examples</h2>" not in text
+        assert "Items gained and lost" in text  # counted when the run was compared
         assert run[0].benchmarks[0].name in text
 
     def test_with_nothing_scored(self, run: tuple[RunRecord, Path], tmp_path: Path) -> None:
@@ -191,12 +266,15 @@ class TestWriting:
             for r in record.comparison.rows
         )
         models = tuple(m for m in record.models if m.role is not Role.FUSED)
-        comparison = record.comparison.model_copy(update={"rows": rows})
+        left = {"rows": rows, "overall": None, "changes": ()}
+        comparison = record.comparison.model_copy(update=left)
         text = write_report(
             record.model_copy(update={"comparison": comparison, "models": models}), tmp_path
         ).html.read_text()
         outline(text)
         assert "fused minus this model" not in text
+        assert "Differences with their intervals" not in text
+        assert "Items gained and lost" not in text
 
     def test_a_long_prompt_shows_its_end(self) -> None:
         from harness.report.examples import _beginning, _ending
@@ -231,6 +309,26 @@ class TestWriting:
         assert "Published numbers cannot be shown" in text
 
 
+class TestJson:
+    def test_it_is_the_records_own_numbers_without_what_the_page_does_not_show(
+        self, run: tuple[RunRecord, Path]
+    ) -> None:
+        shown = json.loads(write_report(*run).json.read_text())
+        whole = json.loads(run[0].model_dump_json())
+        assert shown["comparison"] == whole["comparison"]
+        assert shown.items() <= whole.items()
+        assert "suite" not in shown
+
+
+class TestSeveralTrainings:
+    def test_the_opening_and_the_method_say_so(self, run: tuple[RunRecord, Path]) -> None:
+        several = run[0].comparison.model_copy(update={"trainings": 3})
+        text = page(run[0].model_copy(update={"comparison": several, "seeds": (0, 1, 2)}), run[1])
+        assert "Means over 3 trainings (seeds 0, 1 and 2), whose spread is part of the certainty." in text
+        assert "Cochran and Cox" in text
+        assert "One training" not in text
+
+
 class TestMarkdown:
     def test_verdict_scores_and_differences(self, run: tuple[RunRecord, Path]) -> None:
         text = write_report(*run).markdown.read_text(encoding="utf-8")
@@ -239,6 +337,9 @@ class TestMarkdown:
         for cell in row.cells:
             assert f" {number(cell.value)} |" in text
         assert " ▲ (" in text
+        assert "; ≥ " in text
+        assert run[0].comparison.verdict.headline in text
+        assert "| overall | average |" in text
         assert "fusegauge run-suite" in text
 
     def test_tables_have_equal_columns(self, run: tuple[RunRecord, Path]) -> None:
@@ -297,6 +398,13 @@ class TestPictures:
         assert 'x1="25.00%"' in track
         assert 'x2="75.00%"' in track
         assert 'cx="50.00%"' in track
+
+    def test_gained_lies_right_of_the_middle_and_lost_left(self) -> None:
+        track = change_track(40.0, 30.0, 20.0, 10.0, fused=True, label="")
+        assert 'class="bar-gain hollow" x="50.00%" width="20.00%"' in track
+        assert 'class="bar-gain" x="50.00%" width="15.00%"' in track
+        assert 'class="bar-loss hollow" x="40.00%" width="10.00%"' in track
+        assert 'class="bar-loss" x="45.00%" width="5.00%"' in track
 
     def test_labels_are_escaped(self) -> None:
         assert "<m>" not in score_track(1.0, fused=True, label="<m>")

@@ -113,6 +113,24 @@ def test_a_changed_lambda_repeats_only_the_fused_training_and_its_scores(
     assert repeated == {"training:fused", *benchmarks}
 
 
+def test_another_seed_trains_and_scores_again_and_is_part_of_the_comparison(
+    results: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(results, tmp_path / "r")
+    done = _call("run-suite", *SMALL, "--set", "seeds=2", "--results", tmp_path / "r", "--json")
+    record = RunRecord.model_validate_json(done.stdout)
+    repeated = {":".join(s.name.split(":")[:2]) for s in record.stages if not s.reused}
+    assert repeated == {
+        f"{stage}:{kind}@1" for stage in ("training", "scoring") for kind in ("fused", "control")
+    }
+    assert (record.seeds, record.comparison.trainings) == ((0, 1), 2)
+    assert [m.name for m in record.repeats] == ["control@1", "fused@1"]
+    against = [d for row in record.comparison.rows for d in row.differences if d.opponent == "control"]
+    assert all(d.between is not None for d in against)
+    weights = {m.name: m.fingerprint for m in (*record.models, *record.repeats)}
+    assert weights["fused"] != weights["fused@1"]
+
+
 def test_plan_says_what_is_there_and_what_the_rest_costs(results: Path, tmp_path: Path) -> None:
     there = json.loads(_call("plan", *SMALL, "--results", results, "--json").stdout)
     assert all(s["present"] for s in there["stages"])
@@ -176,7 +194,7 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
     process = subprocess.Popen(arguments, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: list(tmp_path.glob("store/training/*/*.part-*")))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)  # a crowded machine takes its time to notice
     assert process.returncode == 130
     assert "finished stages are kept" in errors
     assert list(tmp_path.glob("store/fusion/*/manifest.json"))
@@ -203,3 +221,20 @@ def test_a_suite_with_mistakes_is_refused_before_anything_is_computed(tmp_path: 
     assert done.exit_code == 2
     assert "2 mistakes" in done.output and "did you mean 'alignment'" in done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_part_of_a_stages_name_means_all_of_that_family() -> None:
+    """`--only` takes a family at every colon, and refuses what is none with the nearest that is."""
+    from harness.errors import SuiteError
+    from harness.experiment import _only
+    from harness.pipeline import build_pipeline
+    from harness.settings import Settings
+    from harness.suite import load_suite
+
+    pipeline = build_pipeline(load_suite("micro"), Settings(mirror=None, offline=True))
+    chosen = {stage.name for stage in _only(pipeline, ["scoring:target"])}
+    assert {name for name in chosen if name.startswith("scoring")} == {
+        f"scoring:target:micro_{part}" for part in ("reasoning", "commonsense", "code")
+    }
+    with pytest.raises(SuiteError, match="did you mean 'scoring:target'"):
+        _only(pipeline, ["scoring:targt"])

@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from harness.errors import InputError
 from harness.results import Item
+from harness.sandbox import confining
 from harness.scoring import (
     DatasetRef,
     LoadedLM,
@@ -211,7 +212,7 @@ def test_bits_per_byte_can_be_left_out(model: LoadedLM, options: ScoringOptions)
 def test_refused_code_is_neither_written_nor_run(
     model: LoadedLM, options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.sandbox.code_eval.run_programs", _unexpected)
+    monkeypatch.setattr("harness.sandbox.code_eval.judge_all", _unexpected)
     monkeypatch.setattr(type(model.lm), "generate_until", _unexpected)
     items = score_benchmark(HUMANEVAL, model, options)
     assert [i.scores for i in items] == [{}] * 5
@@ -221,8 +222,12 @@ def test_refused_code_is_neither_written_nor_run(
     assert items[0].gold_bytes == len("\n" + items[0].gold)
 
 
+@pytest.mark.parametrize("execution", ["sandbox", "subprocess"])
 def test_allowed_code_is_run_and_judged_in_order(
-    model: LoadedLM, options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
+    execution: Literal["sandbox", "subprocess"],
+    model: LoadedLM,
+    options: ScoringOptions,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The model is made to write the right body for problems 0, 1 and 4 (not the same read backwards)."""
 
@@ -231,7 +236,9 @@ def test_allowed_code_is_run_and_judged_in_order(
         return [f"    return x + {n if n in (0, 1, 4) else n + 1}" for n in numbers]
 
     monkeypatch.setattr(type(model.lm), "generate_until", write)
-    items = score_benchmark(HUMANEVAL, model, replace(options, execution="subprocess"))
+    if execution == "sandbox" and confining() is None:
+        pytest.skip("no sandbox works here")
+    items = score_benchmark(HUMANEVAL, model, replace(options, execution=execution))
     assert [i.scores["pass@1"] for i in items] == [1.0, 1.0, 0.0, 0.0, 1.0]
     assert items[2].prediction == humaneval_row(2)["prompt"] + "    return x + 3"
 

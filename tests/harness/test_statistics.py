@@ -9,11 +9,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.statistics import (
+    Design,
+    benjamini_hochberg,
+    bootstrap,
+    bootstrap_means,
+    bootstrap_ratios,
+    expanded,
     holm,
     macro_weights,
     mcnemar_exact,
     paired_bootstrap_interval,
     paired_permutation,
+    percentiles,
 )
 
 DIFFERENCES = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=25)
@@ -30,6 +37,15 @@ class TestMcNemar:
 
     def test_five_better_none_worse(self) -> None:
         assert mcnemar_exact(5, 0) == pytest.approx(2 / 32)  # all heads or all tails of five coins
+
+    def test_a_published_table(self) -> None:
+        # airway hyper-responsiveness before and after transplantation, discordant 1 and 7: exact conditional
+        # p = 0.070 (Fagerland, Lydersen and Laake, BMC Med. Res. Methodol. 13:91, 2013)
+        assert mcnemar_exact(1, 7) == pytest.approx(0.070, abs=0.0005)
+
+    @pytest.mark.parametrize("counts", [(86, 150), (59, 6), (4, 5), (0, 12), (500, 430)])
+    def test_equals_scipys_binomial_test(self, counts: tuple[int, int]) -> None:
+        assert mcnemar_exact(*counts) == pytest.approx(stats.binomtest(counts[0], sum(counts)).pvalue)
 
     @pytest.mark.parametrize("counts", [(0, 0), (1, 0), (7, 7)])
     def test_says_nothing_where_nothing_can_be_said(self, counts: tuple[int, int]) -> None:
@@ -139,6 +155,76 @@ class TestBootstrap:
         covered = sum(low <= 0.2 <= high for low, high in intervals) / len(draws)
         assert 0.91 <= covered <= 0.975
 
+    def test_equals_scipys_percentile_interval(self) -> None:
+        d = rng(6).exponential(1.0, size=50)
+        theirs = stats.bootstrap((d,), np.mean, method="percentile", n_resamples=20_000, rng=rng(7))
+        means = bootstrap_means(d, Design.plain(50), 20_000, rng())
+        assert percentiles(means, 0.95) == pytest.approx(theirs.confidence_interval, abs=0.01)
+
+    def test_of_few_items_it_is_expanded(self) -> None:
+        """10 items: 2.262 x sqrt(10/9) = 2.385 normal quantiles instead of 1.960, so 98.3 % of resamples."""
+        assert expanded(0.95, Design.plain(10)) == pytest.approx(2 * stats.norm.cdf(2.3845) - 1, abs=1e-4)
+        assert expanded(0.95, Design.plain(10_000)) == pytest.approx(0.95, abs=1e-4)
+        assert expanded(0.95, Design.plain(1)) == 0.95
+
+    @pytest.mark.parametrize("n", [8, 15])
+    def test_of_few_normal_items_it_covers_as_often_as_it_says(self, n: int) -> None:
+        draws = rng(12).normal(size=(1000, n))
+        intervals = [paired_bootstrap_interval(d, 0.95, 400, rng(i)) for i, d in enumerate(draws)]
+        covered = sum(low <= 0 <= high for low, high in intervals) / len(draws)
+        assert 0.928 <= covered <= 0.975
+
+
+class TestDesign:
+    """Strata keep their size, clusters are drawn and flipped as one."""
+
+    D = np.array([1.0, 1.0, -1.0, 0.0, 1.0, 1.0])
+    PASSAGES = ("p", "p", "q", "q", "r", "r")
+
+    def design(self, clusters: tuple[str, ...] | None = PASSAGES) -> Design:
+        return Design(("b",) * 6, np.ones(6), clusters)
+
+    def test_a_cluster_flips_as_one(self) -> None:
+        assert self.design().grouped(self.D).tolist() == [2.0, -1.0, 2.0]
+        assert self.design(None).grouped(self.D).tolist() == self.D.tolist()
+
+    def test_clusters_of_one_are_items(self) -> None:
+        alone = self.design(tuple("abcdef"))
+        drawn = [bootstrap_means(self.D, d, 300, rng()) for d in (alone, self.design(None))]
+        assert drawn[0].tolist() == drawn[1].tolist()
+
+    def test_items_that_repeat_one_another_widen_the_interval(self) -> None:
+        """20 answers given five times each say what 20 say: the error is that of 20, not of 100."""
+        twenty = rng(1).normal(size=20)
+        repeated = np.repeat(twenty, 5)
+        labels = tuple(str(i) for i in np.repeat(np.arange(20), 5))
+        design = Design(("b",) * 100, np.ones(100), labels)
+        ours = bootstrap(repeated, design, 0.95, 20_000, rng()).error
+        assert ours == pytest.approx(np.std(twenty) / np.sqrt(20), rel=0.03)
+        plain = bootstrap(repeated, Design.plain(100), 0.95, 20_000, rng()).error
+        assert plain == pytest.approx(ours / np.sqrt(5), rel=0.05)
+
+    def test_what_is_the_same_in_every_sample_adds_no_spread(self) -> None:
+        """Two templates of one benchmark, one all gained, one all lost: fixed, so nothing varies."""
+        d = np.array([1.0] * 5 + [-1.0] * 5)
+        fixed = Design(("a",) * 5 + ("b",) * 5, np.ones(10))
+        assert bootstrap(d, fixed, 0.95, 200, rng()).interval == (0.0, 0.0)
+        assert bootstrap(d, Design.plain(10), 0.95, 200, rng()).error > 0.2
+
+    def test_order_does_not_matter(self) -> None:
+        d, labels = rng(2).normal(size=40), np.repeat(np.arange(10), 4).astype(str)
+        order = rng(3).permutation(40)
+        ours = Design(("b",) * 40, np.ones(40), tuple(labels))
+        theirs = Design(("b",) * 40, np.ones(40), tuple(labels[order]))
+        found = [bootstrap(x, g, 0.95, 300, rng()).interval for x, g in ((d, ours), (d[order], theirs))]
+        assert found[0] == pytest.approx(found[1], abs=1e-12)
+
+    def test_a_ratio_is_of_sums(self) -> None:
+        """No spread: 1 of 4 in every resample; without a whole there is no ratio."""
+        quarter = bootstrap_ratios(np.full(8, 0.25), np.ones(8), Design.plain(8), 50, rng())
+        assert quarter.tolist() == [0.25] * 50
+        assert np.isnan(bootstrap_ratios(np.ones(8), np.zeros(8), Design.plain(8), 5, rng())).all()
+
 
 class TestCorrections:
     def test_holm_by_hand(self) -> None:
@@ -155,6 +241,33 @@ class TestCorrections:
         assert all(a >= q and a <= 1 for a, q in zip(adjusted, p, strict=True))
         ranked = sorted(zip(p, adjusted, strict=True))
         assert [a for _, a in ranked] == sorted(a for _, a in ranked)
+
+    # the 15 p-values of Benjamini and Hochberg's own example (1995, section 3.1)
+    PUBLISHED = (
+        *(0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344),
+        *(0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0000),
+    )
+
+    def test_the_published_example_of_both(self) -> None:
+        # at 5 % their procedure rejects the four smallest, the family-wise one three
+        assert sum(p < 0.05 for p in benjamini_hochberg(self.PUBLISHED)) == 4
+        assert sum(p < 0.05 for p in holm(self.PUBLISHED)) == 3
+
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+    def test_benjamini_hochberg_equals_scipys(self, p: list[float]) -> None:
+        assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p).tolist())
+
+    def test_benjamini_hochberg_of_nothing(self) -> None:
+        assert benjamini_hochberg([]) == []
+
+    @given(st.lists(st.floats(0, 1), max_size=12))
+    def test_benjamini_hochberg_claims_no_less_than_holm(self, p: list[float]) -> None:
+        pairs = zip(benjamini_hochberg(p), holm(p), strict=True)
+        assert all(bh <= h + 1e-12 for bh, h in pairs)
+
+    def test_macro_weights_with_given_shares(self) -> None:
+        # a counts for 3/4: 3 x (3/4)/2 each; b for 1/4: 3 x 1/4
+        assert macro_weights(["a", "a", "b"], {"a": 0.75, "b": 0.25}) == pytest.approx([1.125, 1.125, 0.75])
 
     def test_macro_weights(self) -> None:
         # mean of (mean of a's two, b's one): weights 1/4, 1/4, 1/2, times n = 3

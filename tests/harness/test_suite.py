@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fusion.presets import PRESETS
 from harness.errors import SuiteError
 from harness.suite import FusionSpec, LoadedSuite, description, limit_items, load_suite, resolved
+from harness.suite_yaml import apply_overrides, read_yaml
 from harness.synonyms import SYNONYMS
 
 SMALL: dict[str, Any] = {
@@ -188,6 +189,14 @@ def test_an_alias_of_itself_is_refused(folder: Path) -> None:
         load_suite(folder / "loop.yaml")
 
 
+def test_what_overrides_one_alias_leaves_the_others(folder: Path) -> None:
+    (folder / "aliases.yaml").write_text(yaml.safe_dump(SMALL) + "training: {a: &same [{b: 1}], c: *same}\n")
+    raw, mistakes = read_yaml((folder / "aliases.yaml").read_text())
+    assert raw is not None
+    assert mistakes == [] == apply_overrides(raw, ["training.a.0.b=2"])
+    assert raw["training"] == {"a": [{"b": 2}], "c": [{"b": 1}]}
+
+
 def test_a_newer_version_is_the_only_complaint(folder: Path) -> None:
     assert "newer than this FuseGauge reads (1)" in only_mistake(folder, version=2, novelty=True)
 
@@ -317,6 +326,36 @@ def test_values_that_would_fail_only_in_a_late_stage_are_refused(
     folder: Path, override: str, message: str
 ) -> None:
     assert message in only_mistake(folder, override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "seeds"),
+    [
+        ((), (0,)),
+        (("seed=4",), (4,)),
+        (("seeds=3",), (0, 1, 2)),
+        (("seed=4", "seeds=2"), (4, 5)),
+        (("seeds=[7, 3]",), (7, 3)),
+    ],
+)
+def test_seeds_of_all_trainings(folder: Path, overrides: tuple[str, ...], seeds: tuple[int, ...]) -> None:
+    assert load(folder, *overrides).suite.training_seeds == seeds
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("seeds=0",), "seeds: 0 trainings; a number from 1 to 100"),
+        (("seeds=1234",), "seeds: 1234 trainings"),
+        (("seeds=[1, 2, 1]",), "seeds: 1 is given twice"),
+        (("seed=5", "seeds=[1, 2]"), "seed: 5 is not the first of seeds, 1"),
+        (("seeds=[-1]",), "seeds.0: input should be greater than or equal to 0"),
+    ],
+)
+def test_seeds_that_make_no_trainings_are_refused(
+    folder: Path, overrides: tuple[str, ...], message: str
+) -> None:
+    assert any(message in found for found in mistakes(folder, *overrides))
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps"])

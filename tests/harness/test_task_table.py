@@ -69,6 +69,30 @@ def test_a_row_says_what_is_measured(rows: dict[str, BenchmarkRow]) -> None:
     assert (task.name, task.filter) == ("gsm8k", "flexible-extract")
 
 
+def test_of_several_samples_a_share_is_right(suite: Path, mirror: Path) -> None:
+    """No exact McNemar test then, so no smallest difference."""
+    sampled = [
+        "benchmarks.code.0.samples=20",
+        "benchmarks.code.0.gen_kwargs={temperature: 0.2, do_sample: true}",
+    ]
+    table = task_table(load_suite(suite, sampled), Settings(mirror=mirror, offline=True))
+    [row] = [row for row in table.benchmarks if row.benchmark == "humaneval"]
+    assert row.measures == "program written and executed, pass@1 of 20 samples, 0-shot"
+    assert not row.right_or_wrong
+
+
+def test_a_language_that_is_not_here_is_told(
+    suite: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import harness.scoring
+
+    monkeypatch.setattr(harness.scoring, "how_executed", lambda benchmark, options: "no toolchain: R")
+    table = task_table(load_suite(suite), Settings(mirror=mirror, offline=True))
+    [row] = [row for row in table.benchmarks if row.benchmark == "humaneval"]
+    assert row.measures.endswith("0-shot; left out here, no toolchain: R")
+    assert row.problems == ()
+
+
 def test_a_row_counts_items_after_the_limit_and_before(rows: dict[str, BenchmarkRow]) -> None:
     assert (rows["gsm8k"].items, rows["gsm8k"].documents) == (6, 8)
     assert (rows["arc"].items, rows["arc"].documents) == (10, 10)

@@ -39,6 +39,15 @@ def test_names_every_model_its_role_and_the_verdict(record: RunRecord) -> None:
     for role in ("target before", "source", "control", "fused"):
         assert role in text
     assert record.comparison.verdict.sentence in " ".join(text.split())
+    assert record.comparison.verdict.headline in " ".join(text.split())
+
+
+def test_the_average_over_all_capabilities_comes_last(record: RunRecord) -> None:
+    overall = record.comparison.overall
+    assert overall is not None
+    scores, differences = shown(record, width=300).split("Fused minus each model")
+    assert all(f"{cell.value:.1f}" in scores.split("overall")[1] for cell in overall.cells)
+    assert all(f"{d.low:+.1f}" in differences.split("overall")[1] for d in overall.differences)
 
 
 def test_differences_carry_interval_and_mark(record: RunRecord) -> None:

@@ -103,7 +103,7 @@ class TreeLayout:
                 query, call.key, call.value, attn_mask=mask, scale=call.scale
             )
         else:
-            scores = capped(_products(query, call.key) * call.scale, call.softcap)
+            scores = capped(_products(query * call.scale, call.key), call.softcap)
             result = _weighted(scores.masked_fill(~mask, -torch.inf), call.value)
         return result.reshape(1, heads, count, width)
 
@@ -143,10 +143,11 @@ class RowsLayout:
         heads = call.query.shape[1]
         query = call.query.reshape(groups, heads // groups, rows, self.length, width)
         query = query.permute(2, 0, 1, 3, 4).reshape(rows, groups, -1, width)  # [B, K, H/K * L, D]
+        query = query * call.scale  # before the product, which could overflow in float16
         scores = _products(query, call.key)
         if self.trunk:
             scores = torch.cat([self._trunk_scores(query, call.layer), scores], dim=-1)
-        scores = capped(scores * call.scale, call.softcap)
+        scores = capped(scores, call.softcap)
         if (hidden := self._mask(call.window, own)) is not None:
             each = scores.view(rows, groups, -1, self.length, scores.shape[-1])
             scores = each.masked_fill(hidden, -torch.inf).view_as(scores)

@@ -31,7 +31,7 @@ class Prompt:
     """What to go on from, at most how far, and when to stop before."""
 
     tokens: Tokens
-    most: int  # tokens to generate
+    most: int  # tokens to generate, at least one
     stopped: Stopped
 
 
@@ -60,7 +60,7 @@ class _Row:
         for token in tokens:
             self.text.append(token)
             self.guesser.extend([token])
-            if not self.left or self.prompt.stopped(self.text):
+            if self.left <= 0 or self.prompt.stopped(self.text):
                 return True
         return False
 
@@ -71,7 +71,7 @@ def generate(reader: TreeReader, prompts: Sequence[Prompt], capacity: Capacity, 
     for group in groups(sequences):
         trunk = DynamicCache()
         reader.grow(trunk, sequences[group.sequences[0]][: group.depth], capacity.pack_tokens)
-        _Run(reader, trunk, group.depth, capacity, done).all([(i, prompts[i]) for i in group.sequences])
+        _Run(reader, trunk, group.depth, capacity, done).run([(i, prompts[i]) for i in group.sequences])
 
 
 class _Run:
@@ -85,7 +85,7 @@ class _Run:
         self.cache = RowCache(0)
         self.rows: list[_Row] = []
 
-    def all(self, prompts: Sequence[tuple[int, Prompt]]) -> None:
+    def run(self, prompts: Sequence[tuple[int, Prompt]]) -> None:
         longest = max(len(p.tokens) - self.depth + p.most for _, p in prompts)
         self.cache = RowCache(min(len(prompts), max(1, self.capacity.rows(longest))))
         waiting = deque(prompts)
@@ -173,7 +173,7 @@ class _Run:
 
 
 def _agreeing(guess: Sequence[int], said: Sequence[int]) -> int:
-    """How many guessed tokens the model itself said, from the first on."""
+    """How many guessed tokens the model itself said, from the first on; it always says one more."""
     for count, (ours, its) in enumerate(zip(guess, said, strict=False)):
         if ours != its:
             return count

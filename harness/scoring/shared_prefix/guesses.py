@@ -7,7 +7,7 @@ before is tried as the continuation (prompt lookup; Saxena 2023, speculative dec
 
 from collections.abc import Sequence
 
-LENGTHS = (4, 3, 2)  # of the last tokens that are looked up, longest first
+LENGTHS = (3, 2, 1)  # of the last tokens that are looked up, longest first
 MOST = 12  # tokens guessed at once
 
 

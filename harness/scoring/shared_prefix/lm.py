@@ -15,21 +15,18 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from harness.errors import nearest
 from harness.scoring.patching import replaced
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.loglikelihood import Request, Score, score
 from harness.scoring.shared_prefix.memory import Capacity, capacity, with_less
-from harness.scoring.shared_prefix.reader import TreeReader
-from harness.scoring.shared_prefix.strategies import (
-    Asked,
-    Chosen,
-    choose,
-    prove_window,
-    sliding_window,
-)
+from harness.scoring.shared_prefix.proof import window_disagreement
+from harness.scoring.shared_prefix.reader import Reader, TreeReader
+from harness.scoring.shared_prefix.strategies import Asked, Chosen, choose, rope_limit, sliding_window
 
 NAME = "fusegauge"
 STRATEGIES = get_args(Asked)
+ALL_WINDOWS = 1 << 30
 _LOG = logging.getLogger("lm_eval.fusegauge")
 # Of a generation config: what greedy generation up to a length does not look at, or is looked at here.
 _WITHOUT_EFFECT = {
@@ -48,27 +45,35 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
 
     Args:
         strategy: "auto", or one of "tree", "reuse" and "plain" (see `strategies`).
-        pack_weights: lay weights out for oneDNN where the model runs on a CPU in float32 (`packed_linear`).
+        pack_weights: lay weights out for oneDNN where the model runs on a CPU in float32 (`packed_linear`);
+            a model that is given as an object is left as it is.
 
     Attributes:
-        chosen: the strategy that proved itself for this model, and why not a faster one.
+        chosen: the strategy that proved itself for this model.
+        told: what was not done the fastest way, and why, one sentence each.
     """
 
     def __init__(
         self,
+        pretrained: Any,
         *args: Any,
         strategy: Asked = "auto",
         pack_weights: bool = True,
         **settings: Any,
     ) -> None:
         if strategy not in STRATEGIES:
-            raise ValueError(f"strategy is {strategy!r}, but must be one of {', '.join(STRATEGIES)}")
-        super().__init__(*args, **settings)
-        self.chosen = self._choose(strategy, pack_weights)
+            known = ", ".join(STRATEGIES)
+            raise ValueError(f"strategy {strategy!r}{nearest(strategy, STRATEGIES)} is none of {known}")
+        super().__init__(pretrained, *args, **settings)
+        config = self.model.config.get_text_config()
+        self.told: list[str] = []
+        self._parameters = self.model.num_parameters()
         self._capacity: Capacity | None = None
-        self._window = sliding_window(self.model.config.get_text_config())  # None: nothing left to prove
+        self._window = sliding_window(config)  # None: nothing left to prove
+        self._rope_limit = rope_limit(config)
+        self.chosen = self._choose(strategy, pack_weights and isinstance(pretrained, str))
         if self.chosen.reason:
-            _LOG.warning("fusegauge reads by the %s strategy: %s", self.chosen.strategy, self.chosen.reason)
+            self._tell(f"reads by the {self.chosen.strategy} strategy: {self.chosen.reason}")
 
     def _choose(self, strategy: Asked, pack_weights: bool) -> Chosen:
         if self.backend != "causal":
@@ -82,19 +87,35 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         """Whether batch sizes are found here; `batch_size` counts for the plain backend alone."""
         return self.chosen.reader is not None
 
+    def get_model_info(self) -> dict[str, Any]:
+        """lm-eval's, with the parameters that the model had before its layers were replaced."""
+        return {**super().get_model_info(), "model_num_parameters": self._parameters}
+
     # --- log-likelihoods
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Score]:
         """As the parent's, but a context is tokenised once for all of its document's answers."""
-        with replaced(self, "tok_encode", lru_cache(maxsize=4)(self.tok_encode)):
+        self.__dict__["tok_encode"] = lru_cache(maxsize=4)(self.tok_encode)
+        try:
             answers: list[Score] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        finally:
+            del self.__dict__["tok_encode"]  # set back instead, it would tie the model to itself
+        return answers
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """As the parent's; where memory is managed here, all windows are asked for together."""
+        together = ALL_WINDOWS if self.manages_memory else self.batch_size_per_gpu
+        with replaced(self, "batch_size_per_gpu", together):
+            answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
         return answers
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[Score]:
-        for _, context, continuation in requests:
-            assert context and continuation and len(continuation) <= self.max_length
+        for _, context, continuation in requests:  # as the parent demands it, batch by batch
+            assert context, "there is no context to go on from"
+            assert continuation, "there is nothing to score"
+            assert len(continuation) <= self.max_length, "the continuation is longer than the model's window"
         cut = sum(len(context) + len(answer) > self.max_length + 1 for _, context, answer in requests)
         if cut:
             _LOG.warning("%d requests are longer than %d tokens: cut from the left", cut, self.max_length)
@@ -134,14 +155,16 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         if reader is None:
             prompts = {}
         others = [i for i in range(len(requests)) if i not in prompts]
-        texts = self._generate(reader, requests, prompts, disable_tqdm) if prompts else {}
+        texts: dict[int, str] = {}
+        if isinstance(reader, TreeReader):
+            texts = self._generate(reader, requests, prompts, disable_tqdm)
         if others:
             plain = super().generate_until([requests[i] for i in others], disable_tqdm=disable_tqdm)
             texts |= dict(zip(others, plain, strict=True))
         return [texts[i] for i in range(len(requests))]
 
     def _generate(
-        self, reader: Any, requests: Sequence[Any], prompts: dict[int, Prompt], disable_tqdm: bool
+        self, reader: TreeReader, requests: Sequence[Any], prompts: dict[int, Prompt], disable_tqdm: bool
     ) -> dict[int, str]:
         texts: dict[int, str] = {}
         with self._bar("Running generate_until requests", len(prompts), disable_tqdm) as bar:
@@ -168,16 +191,15 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
 
     def _is_greedy(self, settings: dict[str, Any]) -> bool:
         """Whether the likeliest token is all that is asked for, and the prompt leaves room for the answer."""
-        if isinstance(self.think_end_token, int) or not self._plain_generation_config():
+        own = set(self.model.generation_config.to_diff_dict()) - _WITHOUT_EFFECT
+        if own or isinstance(self.think_end_token, int):
+            because = f"its generation config sets {', '.join(sorted(own))}" if own else "of think_end_token"
+            self._tell(f"generates by lm-eval's own code, because {because}")
             return False
         wanted = normalize_gen_kwargs(settings, self.max_gen_toks)
         others = set(wanted) - {"until", "max_gen_toks", "do_sample", "temperature"}
-        room = wanted["max_gen_toks"] < self.max_length
+        room = 0 < wanted["max_gen_toks"] < self.max_length
         return not others and room and not wanted.get("do_sample") and not wanted.get("temperature")
-
-    def _plain_generation_config(self) -> bool:
-        """Whether the model's own generation settings leave greedy generation as it is."""
-        return set(self.model.generation_config.to_diff_dict()) <= _WITHOUT_EFFECT
 
     def _prompt(self, context: str, settings: dict[str, Any]) -> Prompt:
         most = int(normalize_gen_kwargs(settings, self.max_gen_toks)["max_gen_toks"])
@@ -216,15 +238,28 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
 
     # --- both
 
-    def _reader_for(self, longest: int) -> Any:
-        """The reader, proven also for sequences longer than a sliding window once some are; else None."""
-        if self.chosen.reader is not None and self._window is not None and longest > self._window:
-            problem = prove_window(self.chosen.reader, self._window)
+    def _reader_for(self, longest: int) -> Reader | None:
+        """The reader for sequences up to this long, proven past a sliding window once some are; else None."""
+        if self.chosen.reader is None:
+            return None
+        if self._rope_limit is not None and longest > self._rope_limit:
+            self._tell(
+                f"reads plainly where a text is longer than {self._rope_limit} tokens: positions change there"
+            )
+            return None
+        if self._window is not None and longest > self._window:
+            problem = window_disagreement(self.chosen.reader, self._window)
             self._window = None
             if problem:
                 self.chosen = Chosen("plain", None, f"past the sliding window, {problem}")
-                _LOG.warning("fusegauge reads by the plain strategy: %s", self.chosen.reason)
+                self._tell(f"reads by the plain strategy: {self.chosen.reason}")
         return self.chosen.reader
+
+    def _tell(self, sentence: str) -> None:
+        """Say it once, and keep it for whoever asks later."""
+        if sentence not in self.told:
+            self.told.append(sentence)
+            _LOG.warning("fusegauge %s", sentence)
 
     def _within_memory(self, work: Callable[[Capacity], None]) -> None:
         """Do `work` with as much at once as memory allows; what sufficed is where the next begins."""

@@ -9,7 +9,7 @@ import torch
 
 FLOAT = 4  # bytes of a float32
 CPU_PACK, GPU_PACK = 512, 2048  # tokens; more fills no device better, and masks grow with the square
-CPU_STEP, GPU_STEP = 16, 256  # tokens of one pass of generation: about where a pass starts to take longer
+CPU_STEP, GPU_STEP = 24, 256  # tokens of one pass of generation: about where a pass starts to take longer
 CPU_ROWS, GPU_ROWS = 16, 256
 CPU_LOGITS = 1 << 25  # bytes: larger tiles are only larger
 PACK_SHARE, LOGITS_SHARE, ROWS_SHARE = 0.2, 0.1, 0.5  # of free memory
@@ -98,7 +98,7 @@ def with_less(work: Callable[[Capacity], None], start: Capacity) -> Capacity:
         except (RuntimeError, MemoryError) as error:
             if not should_reduce_batch_size(error) and not isinstance(error, MemoryError):
                 raise
-            if now == now.halved():
+            if now.pack_tokens == now.most_rows == 1:
                 raise
         _give_back()
         now = now.halved()

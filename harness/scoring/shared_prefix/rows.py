@@ -29,9 +29,6 @@ class RowCache(Cache):  # type: ignore[misc]
         self._at: tuple[Tensor, Tensor] | None = None  # row and slot of each token of this pass
         self._reach = 0
 
-    def __len__(self) -> int:
-        return len(self.lengths)
-
     def admit(self, cache: DynamicCache, paths: Sequence[Tensor]) -> None:
         """Take rows in: `paths` are the slots of `cache` that hold each row's text behind the trunk."""
         first = len(self.lengths)

@@ -9,7 +9,8 @@ import torch
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.loglikelihood import Request, score
 from harness.scoring.shared_prefix.memory import Capacity
-from harness.scoring.shared_prefix.strategies import REUSE, TREE, choose, prove_window
+from harness.scoring.shared_prefix.proof import window_disagreement
+from harness.scoring.shared_prefix.strategies import REUSE, TREE, choose
 from tests.harness.shared_prefix.models import (
     CONFIGS,
     VOCABULARY,
@@ -87,11 +88,11 @@ def test_the_proof_past_a_sliding_window_sees_a_window_that_is_ignored(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader: Any = choose(model_of(architecture), "tree").reader
-    assert prove_window(reader, WINDOW) == ""
+    assert window_disagreement(reader, WINDOW) == ""
     monkeypatch.setattr(
         "harness.scoring.shared_prefix.attention.near", lambda q, k, w: torch.ones(len(q), len(k)).bool()
     )
-    assert "differ" in prove_window(reader, WINDOW)
+    assert "differ" in window_disagreement(reader, WINDOW)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

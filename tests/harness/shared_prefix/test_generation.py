@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.scoring.shared_prefix import guesses
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.guesses import MOST, Guesser
 from harness.scoring.shared_prefix.memory import Capacity
@@ -104,4 +103,3 @@ def test_guesses_grow_where_they_hold_and_shrink_where_they_do_not() -> None:
 def test_longer_runs_are_trusted_before_shorter_ones() -> None:
     """After 7 8 came 1; after 6 7 8 came 2: the longer run decides, wherever it stands."""
     assert Guesser([6, 7, 8, 2, 5, 7, 8, 1, 6, 7, 8]).guess(1) == [2]
-    assert min(guesses.LENGTHS) == 2

@@ -171,25 +171,10 @@ def test_an_empty_call_is_answered(ours: SharedPrefixLM) -> None:
     assert ours.generate_until([], disable_tqdm=True) == []
 
 
-@pytest.mark.slow
-def test_lm_evals_command_line_knows_it(tmp_path: Path, folder: Path) -> None:
-    """The installed command, official tasks, beside lm-eval's own class."""
-    mirror = write_mirror(tmp_path / "hub")
-    found = {name: command_line(tmp_path / name, mirror, folder, name) for name in ("fusegauge", "hf")}
-    assert found["fusegauge"] == found["hf"]
-
-
-def command_line(place: Path, mirror: Path, model: Path, name: str) -> Any:
-    """Scores of arc_easy and gsm8k by a model class, datasets from a mirror."""
-    place.mkdir()
-    task = place / "tasks"
-    task.mkdir()
-    data = mirror / "allenai" / "ai2_arc" / "ARC-Easy"
-    (task / "local_arc.yaml").write_text(
-        f"""
+TASK = """
 task: local_arc
 dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data / "test.jsonl"}, train: {data / "train.jsonl"}}}}}
+dataset_kwargs: {{data_files: {{test: {data}/test.jsonl, train: {data}/train.jsonl}}}}
 output_type: multiple_choice
 training_split: train
 test_split: test
@@ -198,16 +183,38 @@ doc_to_target: "{{{{choices.label.index(answerKey)}}}}"
 doc_to_choice: "{{{{choices.text}}}}"
 metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
 """
-    )
+
+
+@pytest.mark.slow
+def test_lm_evals_command_line_knows_it(tmp_path: Path, folder: Path) -> None:
+    """The installed command gives the samples that lm-eval's own class gives to the harness."""
+    from harness.scoring import ScoringOptions, load_lm, score_benchmark
+    from harness.suite import BenchmarkSpec
+
+    data = write_mirror(tmp_path / "hub") / "allenai" / "ai2_arc" / "ARC-Easy"
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "local_arc.yaml").write_text(TASK.format(data=data))
+    rows = command_line(tmp_path, folder, tasks)
+    options = ScoringOptions(offline=True, device="cpu", backend="hf", seed=1234, task_folders=(tasks,))
+    spec = BenchmarkSpec(name="arc", tasks=("local_arc",), metrics=("acc",), num_fewshot=2)
+    items = score_benchmark(spec, load_lm(folder, options), options)
+    assert [row["acc"] for row in rows] == [item.scores["acc"] for item in items]
+    for row, item in zip(rows, items, strict=True):
+        scores = [float(response[0]) for response in row["filtered_resps"]]
+        assert item.loglikelihoods == pytest.approx(scores, abs=1e-3)
+
+
+def command_line(place: Path, model: Path, tasks: Path) -> list[Any]:
+    """Samples of local_arc by `fusegauge-lm-eval --model fusegauge`."""
     command = [
-        *(str(Path(sys.executable).parent / "fusegauge-lm-eval"), "--model", name),
+        *(str(Path(sys.executable).parent / "fusegauge-lm-eval"), "--model", "fusegauge"),
         *("--model_args", f"pretrained={model},dtype=float32", "--device", "cpu", "--num_fewshot", "2"),
-        *("--tasks", "local_arc", "--include_path", str(task), "--output_path", str(place), "--log_samples"),
+        *("--tasks", "local_arc", "--include_path", str(tasks), "--output_path", str(place), "--log_samples"),
+        *("--seed", "1234"),
     ]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(place / "cache")}
     done = subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    (results,) = place.rglob("results_*.json")
     (samples,) = place.rglob("samples_*.jsonl")
-    rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    return json.loads(results.read_text())["results"], [row["acc"] for row in rows]
+    return [json.loads(line) for line in samples.read_text().splitlines()]

@@ -19,7 +19,7 @@ def test_each_architecture_has_its_fastest_strategy(architecture: str, strategy:
     chosen = choose(model_of(architecture), "auto")
     assert chosen.strategy == strategy
     assert chosen.reason == (
-        "mamba is not on the list of proven architectures" if strategy == "plain" else ""
+        "mamba is not among the architectures proven for any strategy" if strategy == "plain" else ""
     )
     assert (chosen.reader is None) == (strategy == "plain")
 

@@ -1,0 +1,52 @@
+"""Verdicts by content: equal programs under equal conditions are run once in the life of a process."""
+
+import hashlib
+import json
+import platform
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from harness.sandbox.backend import Backend, contents
+from harness.sandbox.job import Job, Limits
+from harness.sandbox.python_program import PythonProgram
+from harness.sandbox.verdict import VERSION, Ruling, Verdict
+
+Program = PythonProgram | Job
+
+
+class VerdictCache:
+    """Verdicts that would be the same again; time-outs are not kept, since a quieter machine may differ."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Verdict] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Verdict | None:
+        with self._lock:
+            return self._kept.get(key)
+
+    def keep(self, key: str, verdict: Verdict) -> None:
+        if verdict.ruling is not Ruling.TIMEOUT:
+            with self._lock:
+                self._kept[key] = verdict
+
+
+def key_of(program: Program, limits: Limits, backend: Backend, toolchain: str) -> str:
+    """Hash of all that decides a verdict: sources (with the marks that the nonce replaces), tests, how it is
+    compiled, run and limited, the toolchain's version, the backend and the version of the verdict's rules.
+    """
+    content = [VERSION, backend.name, toolchain, platform.python_version(), asdict(limits), _said(program)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "replace")).hexdigest()
+
+
+def _said(program: Program) -> Any:
+    if isinstance(program, PythonProgram):
+        return asdict(program)
+    files = {name: hashlib.sha256(contents(data)).hexdigest() for name, data in program.files.items()}
+    return {**asdict(replace(program, files={}, binds=())), "files": files, "binds": _places(program.binds)}
+
+
+def _places(binds: Sequence[Any]) -> list[list[str]]:
+    return [[str(bind.source), bind.place] for bind in binds]

@@ -1,0 +1,166 @@
+"""Follows one running job: reads its output, counts its memory and its time, and says what ended it."""
+
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import IO, Literal, Self
+
+from harness.sandbox.inside import COMPILED, STARTED
+from harness.sandbox.job import Job, Limits, Status
+from harness.sandbox.output import Stream
+from harness.sandbox.processes import children, end, resident_bytes
+
+START_SECONDS = 60.0  # for a sandbox to stand, on a machine that has much else to do
+_GLANCE = 0.05  # seconds between two looks at memory
+_ROUND = 0.02  # seconds between two looks at whether it has ended, where the system does not tell
+
+
+class Watch:
+    """A job from its start to its end. Use as a context manager."""
+
+    def __init__(
+        self,
+        job: Job,
+        process: subprocess.Popen[bytes],
+        status: IO[bytes],
+        answer: IO[bytes],
+        disk_used: Callable[[], int],
+    ) -> None:
+        assert process.stdout is not None and process.stderr is not None
+        self.stage: Literal["compile", "run"] | None = None  # None: the sandbox does not stand yet
+        self.ended_by: Status | None = None  # the limit that ended it
+        self.peak_bytes = 0
+        self.compile_seconds = self.seconds = 0.0  # wall clock, of the compiler and of the last step
+        self.stdout = Stream(process.stdout, job.limits.output_bytes)
+        self.stderr = Stream(process.stderr, job.limits.output_bytes)
+        self._job, self._process, self._status, self._answer = job, process, status, answer
+        self._disk_used = disk_used
+        self._selector = selectors.DefaultSelector()
+        self._step_began = time.monotonic()
+        self._next_glance = self._step_began + _GLANCE / 5
+        self._stack = ExitStack()
+        self._held: list[int] = []
+
+    def __enter__(self) -> Self:
+        for file in (self.stdout.source, self.stderr.source, self._selector):
+            self._stack.callback(file.close)
+        for stream in (self.stdout, self.stderr):
+            self._selector.register(stream.source, selectors.EVENT_READ, stream.read)
+        os.set_blocking(self._status.fileno(), False)
+        self._selector.register(self._status, selectors.EVENT_READ, self._hear)
+        if hasattr(os, "pidfd_open"):
+            ended = os.pidfd_open(self._process.pid)
+            self._stack.callback(os.close, ended)
+            self._selector.register(ended, selectors.EVENT_READ, lambda: False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._stack:
+            end(self._process, self._held)
+
+    @property
+    def running(self) -> bool:
+        """Whether neither the job has ended nor a limit been reached."""
+        return self._process.poll() is None and self.ended_by is None
+
+    def fileno(self) -> int:
+        """Readable when there is something to attend to."""
+        return self._selector.fileno()
+
+    def patience(self) -> float:
+        """Seconds for which there is nothing to attend to, unless `fileno` is readable."""
+        until_glance = self._next_glance - time.monotonic()
+        longest = _GLANCE if hasattr(os, "pidfd_open") else _ROUND
+        return max(0.0, min(self._left, until_glance, longest))
+
+    def attend(self) -> None:
+        """Take what there is and hold the job against its limits."""
+        for key, _ in self._selector.select(0):
+            if not key.data():
+                self._selector.unregister(key.fileobj)
+        self._look()
+
+    def finish(self) -> None:
+        """Take what its end left in the pipes."""
+        self.seconds = time.monotonic() - self._step_began
+        if self.ended_by is None and self._process.poll() is not None:
+            for stream in (self.stdout, self.stderr):
+                stream.drain(self._limits.flood_bytes)
+            self._hear()
+
+    @property
+    def return_code(self) -> int:
+        code = self._process.returncode
+        assert code is not None, "asked before the end"
+        return code
+
+    @property
+    def _limits(self) -> Limits:
+        step = self._job.compile if self.stage == "compile" else self._job
+        assert step is not None
+        return step.limits
+
+    @property
+    def _left(self) -> float:
+        allowed = START_SECONDS if self.stage is None else self._limits.wall_seconds
+        return self._step_began + allowed - time.monotonic()
+
+    def _look(self) -> None:
+        if self.stdout.total + self.stderr.total > self._limits.flood_bytes:
+            self.ended_by = "output"
+        elif self._left <= 0:
+            self.ended_by = "timeout"
+        elif time.monotonic() >= self._next_glance:
+            self._next_glance = time.monotonic() + _GLANCE
+            self._glance()
+
+    def _glance(self) -> None:
+        now = resident_bytes(self._process.pid)
+        self.peak_bytes = max(self.peak_bytes, now)
+        if now > self._limits.memory_bytes:
+            self.ended_by = "memory"
+        elif self._disk_used() > self._job.disk_bytes:
+            self.ended_by = "disk"
+
+    def _hear(self) -> bool:
+        """What the first program says; False when it has said all."""
+        word = self._status.read(1)
+        if word == STARTED:
+            self._hold()
+            self._begin("compile" if self._job.compile else "run")
+        elif word == COMPILED:
+            self.compile_seconds = time.monotonic() - self._step_began
+            for stream in (self.stdout, self.stderr):
+                stream.drain(self._limits.flood_bytes)
+                stream.restart()
+            self._begin("run")
+        return bool(word)
+
+    def _begin(self, stage: Literal["compile", "run"]) -> None:
+        self.stage = stage
+        self._step_began = time.monotonic()
+        with suppress(BrokenPipeError):  # it was killed while it waited: its end will show
+            self._answer.write(b"g")
+
+    def _hold(self) -> None:
+        """Keep hold of the sandbox's own processes, so that their end can be waited for."""
+        if hasattr(os, "pidfd_open"):
+            for process in children(self._process.pid):
+                held = os.pidfd_open(process)
+                self._stack.callback(os.close, held)
+                self._held.append(held)
+
+
+def follow(*watches: Watch, until: Callable[[], bool]) -> None:
+    """Attend to running jobs until something is so."""
+    with selectors.DefaultSelector() as ready:
+        for watch in watches:
+            ready.register(watch, selectors.EVENT_READ)
+        while not until():
+            ready.select(min(watch.patience() for watch in watches))
+            for watch in watches:
+                if watch.running:
+                    watch.attend()
