@@ -24,6 +24,7 @@ from harness.tracking.writing import open_client
 HOST = "127.0.0.1"  # MLflow's page asks nobody for a password
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
+READY = b"Uvicorn running on"  # what the server logs once the port is its own
 LISTED = 10  # newest runs
 LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -169,8 +170,10 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 def _await(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
-            return
+        # a port that answers is not enough: another server may have taken it since it was found free
+        if READY in log.read_bytes():
+            with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+                return
         time.sleep(0.2)
     how = "ended at once" if process.poll() is not None else f"did not answer in {START_SECONDS:g} seconds"
     raise TrackingError(f"MLflow's server {how}", remedy=f"its log is {log}")

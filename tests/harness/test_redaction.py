@@ -63,7 +63,7 @@ def test_no_record_of_a_run_holds_a_password(monkeypatch: pytest.MonkeyPatch) ->
     nothing = Comparison(rows=(), confidence=0.95, verdict=Verdict(outcome="no change", sentence=""))
     monkeypatch.setattr(record, "compare", lambda *_: nothing)
     monkeypatch.setattr(record, "_benchmark_entries", lambda *_: [])
-    pipeline = SimpleNamespace(participants=(), stages=(), scoring={})
+    pipeline = SimpleNamespace(participants=(), repeats=(), stages=(), scoring={}, trainings={})
     facts: dict[str, Any] = {"attribution": {}, "attribution_by_part": {}}
     outcomes = {"fusion": SimpleNamespace(entry=SimpleNamespace(facts=facts))}
     made = record.build_record("run", loaded, pipeline, outcomes, {})  # type: ignore[arg-type]
