@@ -39,26 +39,15 @@ def test_every_listed_architecture_is_tested() -> None:
 
 
 @pytest.mark.parametrize("pack_tokens", [30, 1000])  # with trunks and several packs; all in one row
-@pytest.mark.parametrize("architecture", TREES)
-def test_trees_give_the_plain_log_likelihoods(architecture: str, pack_tokens: int) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "architecture"), [*(("tree", a) for a in TREES), *(("reuse", a) for a in REUSES)]
+)
+def test_log_likelihoods_are_the_plain_ones(strategy: Any, architecture: str, pack_tokens: int) -> None:
     model = model_of(architecture)
     sequences, answers = tree_of_sequences(np.random.default_rng(1))
     expected = plain_scores(model, sequences, answers)
-    chosen = choose(model, "tree")
-    assert chosen.strategy == "tree", chosen.reason
-    found = scores(chosen.reader, sequences, answers, pack_tokens)
-    assert [f[0] for f in found] == pytest.approx([e[0] for e in expected], abs=1e-3)
-    assert [f[1] for f in found] == [e[1] for e in expected]
-
-
-@pytest.mark.parametrize("pack_tokens", [30, 1000])
-@pytest.mark.parametrize("architecture", REUSES)
-def test_reused_contexts_give_the_plain_log_likelihoods(architecture: str, pack_tokens: int) -> None:
-    model = model_of(architecture)
-    sequences, answers = tree_of_sequences(np.random.default_rng(2))
-    expected = plain_scores(model, sequences, answers)
-    chosen = choose(model, "reuse")
-    assert chosen.strategy == "reuse", chosen.reason
+    chosen = choose(model, strategy)
+    assert chosen.strategy == strategy, chosen.reason
     found = scores(chosen.reader, sequences, answers, pack_tokens)
     assert [f[0] for f in found] == pytest.approx([e[0] for e in expected], abs=1e-3)
     assert [f[1] for f in found] == [e[1] for e in expected]
