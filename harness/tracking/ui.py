@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ HOST = "127.0.0.1"  # MLflow's page asks nobody for a password
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 READY = b"Uvicorn running on"  # what the server logs once the port is its own
+TAKEN = b"address already in use"
 LISTED = 10  # newest runs
 LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -62,13 +63,30 @@ def serve(results: Path, port: int | None = None) -> Iterator[Page]:
         yield Page(base, backend.shown, _runs(backend, base), None, None)
         return
     _require_database(backend, results)
-    chosen = free_port() if port is None else _checked(port)
-    base = f"http://{HOST}:{chosen}"
+    ports = [free_port(), _bound(0), _bound(0)] if port is None else [_checked(port)]
     log = results / "mlflow-ui.log"
-    with _interruptible(), _server(backend, chosen, log) as process:
-        runs = _runs(backend, base)
-        _await(process, chosen, log)
-        yield Page(base, backend.shown, runs, log, process)
+    with _interruptible(), ExitStack() as stack:
+        chosen, process = _started(stack, backend, ports, log)
+        base = f"http://{HOST}:{chosen}"
+        yield Page(base, backend.shown, _runs(backend, base), log, process)
+
+
+def _started(
+    stack: ExitStack, backend: Backend, ports: Sequence[int], log: Path
+) -> "tuple[int, subprocess.Popen[bytes]]":
+    """A server at the first of these ports that nobody took between looking and starting."""
+    for left, port in enumerate(ports, start=1 - len(ports)):
+        with ExitStack() as trial:
+            process = trial.enter_context(_server(backend, port, log))
+            try:
+                _await(process, port, log)
+            except TrackingError:
+                if left == 0 or TAKEN not in log.read_bytes():
+                    raise
+                continue
+            stack.push(trial.pop_all())
+            return port, process
+    raise AssertionError("there is at least one port")
 
 
 def _require_database(backend: Backend, results: Path) -> None:

@@ -167,6 +167,20 @@ def test_a_port_that_is_taken_is_refused_when_asked_for_and_avoided_when_not(
         assert free_port() != port
 
 
+@pytest.mark.slow
+def test_a_port_that_is_taken_between_looking_and_starting_is_left_for_another(
+    results: tuple[Path, RunRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with closing(socket.create_server((HOST, 0))) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("harness.tracking.ui.free_port", lambda: port)
+        with serve(results[0]) as page:
+            assert page.base != f"http://{HOST}:{port}"
+            with socket.create_connection((HOST, int(page.base.rpartition(":")[2])), timeout=10):
+                pass
+
+
 def test_without_a_database_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(InputError, match="no MLflow database") as caught, serve(tmp_path):
