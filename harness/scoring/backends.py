@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.errors import InputError, nearest
 from harness.scoring.options import ScoringOptions
+from harness.scoring.shared_prefix import NAME, register
 
-OURS = "fusegauge"
 FOLDER = "{folder}"  # in an argument of a backend: where the model lies
 
 
@@ -25,8 +25,6 @@ def backend_mistakes(options: ScoringOptions) -> list[str]:
 def backend_names() -> list[str]:
     """lm-eval's names of model classes, ours among them."""
     from lm_eval.api.registry import model_registry
-
-    from harness.scoring.shared_prefix import register
 
     register()
     return sorted(model_registry.keys())
@@ -47,7 +45,7 @@ def build_lm(folder: Path, options: ScoringOptions, device: str, bos: bool | Non
         chosen = get_model(options.backend)
         return chosen(**(_taken(chosen, _ours(folder, options, device, bos)) | given))
     except Exception as error:  # each class has its own way to say what it lacks
-        if options.backend == OURS and not given:
+        if options.backend == NAME and not given:
             raise
         reason = next(iter(str(error).splitlines()), "")
         raise InputError(

@@ -3,11 +3,13 @@
 `register` makes the model class `fusegauge` known to lm-eval without importing it.
 """
 
+NAME = "fusegauge"
+
 
 def register() -> None:
     """Let lm-eval find `fusegauge` by name, next to its own model names."""
     import lm_eval.models  # noqa: F401  # its own names first
     from lm_eval.api.registry import model_registry
 
-    if "fusegauge" not in model_registry:
-        model_registry.register("fusegauge", target="harness.scoring.shared_prefix.lm:SharedPrefixLM")
+    if NAME not in model_registry:
+        model_registry.register(NAME, target="harness.scoring.shared_prefix.lm:SharedPrefixLM")

@@ -17,6 +17,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from harness.errors import nearest
 from harness.scoring.patching import replaced
+from harness.scoring.shared_prefix import NAME
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.loglikelihood import Request, Score, score
 from harness.scoring.shared_prefix.memory import Capacity, capacity, with_less
@@ -24,7 +25,6 @@ from harness.scoring.shared_prefix.proof import window_disagreement
 from harness.scoring.shared_prefix.reader import Reader, TreeReader
 from harness.scoring.shared_prefix.strategies import Asked, Chosen, choose, rope_limit, sliding_window
 
-NAME = "fusegauge"
 STRATEGIES = get_args(Asked)
 ALL_WINDOWS = 1 << 30
 _LOG = logging.getLogger("lm_eval.fusegauge")

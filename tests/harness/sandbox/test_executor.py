@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError, SandboxError
-from harness.sandbox import Bind, Job, Limits, Step, Unconfined, choice, confining, required, run, run_all
+from harness.sandbox import Bind, Job, Limits, Step, Unconfined, choice, confining, run, run_all
 from harness.sandbox.backend import Backend, Launch, interpreter
 from harness.sandbox.bubblewrap import Bubblewrap
 from harness.sandbox.choice import lack
@@ -20,16 +20,6 @@ from harness.sandbox.pool import Slots, in_order, settled
 from harness.sandbox.users import spare_user
 
 SHORT = Limits(cpu_seconds=1, wall_seconds=1.0, memory_bytes=256 << 20)
-
-
-@pytest.fixture(params=["sandbox", "subprocess"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """What holds for every backend holds for the machine's best one and for none at all."""
-    if request.param == "subprocess":
-        return Unconfined()
-    if sys.platform != "linux":
-        pytest.skip("sandboxes are Linux's")
-    return required()
 
 
 @pytest.fixture

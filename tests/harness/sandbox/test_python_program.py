@@ -8,19 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.sandbox import Backend, PythonProgram, Ruling, Unconfined, judge, judge_all, required
+from harness.sandbox import Backend, PythonProgram, Ruling, Unconfined, judge, judge_all
 from harness.sandbox.cache import VerdictCache, key_of
 from harness.sandbox.job import Limits
 from harness.sandbox.python_program import LIMITS, helpers
-
-
-@pytest.fixture(params=["sandbox", "subprocess"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    if request.param == "subprocess":
-        return Unconfined()
-    if sys.platform != "linux":
-        pytest.skip("sandboxes are Linux's")
-    return required()
 
 
 @pytest.mark.parametrize(
