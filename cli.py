@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from harness.errors import FuseGaugeError
+from harness.core.exceptions import FuseGaugeError
 
 
 def _fails_clearly(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,7 +38,7 @@ def _fails_clearly(command: Callable[..., Any]) -> Callable[..., Any]:
 def _explain(error: Exception) -> int:
     """Say what no command expected; returns the exit code: 2 where `fusion` refuses an input, else 5."""
     from fusion.errors import FusionError
-    from harness.redaction import redact
+    from harness.core.redaction import redact
 
     if isinstance(error, FusionError):
         click.echo(f"error: {redact(str(error))}", err=True)
@@ -105,7 +105,7 @@ def main() -> None:
 
     SUITE is a YAML file or the name of a bundled suite; RUN a run's name or folder.
     """
-    from harness.environment import quiet_libraries, share_the_machine
+    from harness.core.environment import quiet_libraries, share_the_machine
 
     quiet_libraries()
     share_the_machine()
@@ -138,7 +138,8 @@ def run_suite_command(
     Finished stages are reused; a run that was stopped goes on where it was.
     """
     from harness.console import ConsoleObserver, show_finished, show_links
-    from harness.experiment import Results, run_suite, sync_folder
+    from harness.experiment import run_suite, sync_folder
+    from harness.pipeline.results_folder import Results
 
     loaded = _loaded(suite, overrides, limit)
     place = Results(results.resolve())
@@ -176,8 +177,8 @@ def plan(
 ) -> None:
     """Show the stages of SUITE, which are already there, and what the rest will cost."""
     from harness.console import show_plan
-    from harness.experiment import Results
-    from harness.planning import make_plan
+    from harness.pipeline.plan import make_plan
+    from harness.pipeline.results_folder import Results
 
     loaded = _loaded(suite, overrides, limit)
     made = make_plan(loaded, _settings(mirror, offline, unsafe_no_sandbox), Results(results.resolve()))
@@ -213,7 +214,7 @@ def tasks(
     Exits with 2 where a benchmark cannot be scored as things are: its data are missing, for example.
     """
     from harness.console import show_tasks
-    from harness.task_table import task_table
+    from harness.scoring.task_table import task_table
 
     table = task_table(_loaded(suite, overrides, limit), _settings(mirror, offline, False), discordant)
     click.echo(table.as_json()) if as_json else show_tasks(table)
@@ -238,8 +239,8 @@ def prepare(suite: str, mirror: Path | None, overrides: Sequence[str], results: 
     Data of benchmarks and corpus go into the mirror if one is named, else into the hub's cache.
     """
     from harness.console import ConsoleObserver
-    from harness.experiment import Results
-    from harness.planning import prepare_suite
+    from harness.experiment import prepare_suite
+    from harness.pipeline.results_folder import Results
 
     loaded = _loaded(suite, overrides, None)
     with ConsoleObserver(quiet=False) as observer:
@@ -256,9 +257,9 @@ def prepare(suite: str, mirror: Path | None, overrides: Sequence[str], results: 
 def report(run: str, results: Path) -> None:
     """Write the report of RUN again and show its table."""
     from harness.console import show_record
-    from harness.experiment import Results
+    from harness.core.run_files import read_run
+    from harness.pipeline.results_folder import Results
     from harness.report import write_report
-    from harness.run_folder import read_run
 
     folder = Results(results.resolve()).run_folder(run)
     record = read_run(folder)
@@ -274,7 +275,8 @@ def report(run: str, results: Path) -> None:
 def sync(run: str, results: Path) -> None:
     """Send RUN to MLflow (again); what is already there is left alone."""
     from harness.console import show_links
-    from harness.experiment import Results, sync_folder
+    from harness.experiment import sync_folder
+    from harness.pipeline.results_folder import Results
 
     place = Results(results.resolve())
     show_links(sync_folder(place.run_folder(run), place))
@@ -343,8 +345,9 @@ def check(
 
     Exits with 0 if it held, 1 if it regressed, 3 if the two are not comparable, 4 if the run is incomplete.
     """
-    from harness.ci import Places
-    from harness.experiment import Results, check_run
+    from harness.experiment import check_run
+    from harness.pipeline.results_folder import Results
+    from harness.regression.ci import Places
 
     folder, places = Results(results.resolve()).run_folder(run), Places(junit, markdown, github)
     say = partial(click.echo, err=as_json)
@@ -365,7 +368,8 @@ def baseline() -> None:
 @_fails_clearly
 def baseline_save(run: str, to: Path | None, results: Path) -> None:
     """Keep RUN's outcomes as the baseline of its suite."""
-    from harness.experiment import Results, save_run_as_baseline
+    from harness.experiment import save_run_as_baseline
+    from harness.pipeline.results_folder import Results
 
     place = Results(results.resolve())
     click.echo(f"baseline: {save_run_as_baseline(place.run_folder(run), to, place)}")
@@ -376,7 +380,7 @@ def baseline_save(run: str, to: Path | None, results: Path) -> None:
 @_fails_clearly
 def suites(as_json: bool) -> None:
     """List the bundled suites."""
-    from harness.suite import bundled_suites, description
+    from harness.suite.load import bundled_suites, description
 
     rows = [
         {"name": name, "path": str(path), "description": description(path)}
@@ -400,8 +404,7 @@ def suites(as_json: bool) -> None:
 def doctor(mirror: Path | None, prove: bool, results: Path, as_json: bool) -> None:
     """Show what this machine has and lacks, with the remedy."""
     from harness.console import show_findings
-    from harness.doctor import examine
-    from harness.doctor_languages import examine_languages
+    from harness.doctor import examine, examine_languages
 
     findings = examine(results.resolve(), mirror) + examine_languages(prove)
     if as_json:
@@ -411,7 +414,7 @@ def doctor(mirror: Path | None, prove: bool, results: Path, as_json: bool) -> No
 
 
 def _loaded(suite: str, overrides: Sequence[str], limit: int | None) -> Any:
-    from harness.suite import limit_items, load_suite
+    from harness.suite.load import limit_items, load_suite
 
     loaded = load_suite(suite, overrides)
     if limit is None:
@@ -420,8 +423,8 @@ def _loaded(suite: str, overrides: Sequence[str], limit: int | None) -> Any:
 
 
 def _settings(mirror: Path | None, offline: bool, unsafe_no_sandbox: bool) -> Any:
-    from harness.environment import go_offline
-    from harness.settings import Settings
+    from harness.core.environment import go_offline
+    from harness.suite.run_options import Settings
 
     if offline:
         go_offline()

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from benchmarks.measure import Row, alternate
 from benchmarks.vocabularies import Pair, library_text, pairs
 from fusion.alignment import align_end_byte
-from fusion.continuation import follow_text
 from fusion.distributions import Distributions, TopK
 from fusion.functions import mince
+from fusion.next_token import follow_text
 from fusion.projection import Projected, project
 from fusion.tokens import encode, token_table
 from fusion.vocabulary import VocabularyMap, map_exact

@@ -77,7 +77,7 @@ def _alternate(ways: Sequence[Callable[[], list[bool]]], rounds: int) -> list[Ti
 def _humaneval(mirror: Path | None) -> list[PythonProgram]:
     import datasets
 
-    from harness.scoring.mirror import redirected
+    from harness.data.mirror import redirected
 
     with redirected(ScoringOptions(mirror=mirror)):
         rows = datasets.load_dataset("openai/openai_humaneval", split="test")

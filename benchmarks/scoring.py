@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks.measure import Bar, Row, Timed, alternate, extra_peak
 from harness.scoring.options import ScoringOptions
-from harness.suite import BenchmarkSpec, bundled_folder
+from harness.suite.load import bundled_folder
+from harness.suite.spec import BenchmarkSpec
 
 BATCH_SIZES = (1, 4, 8)
 LIKELIHOOD = 1e-3  # nats, the largest difference that float32 may make
@@ -92,7 +93,7 @@ class Setting:
         """The tasks with their Instances, built as scoring builds them."""
         from lm_eval.api.samplers import FirstNSampler
 
-        from harness.scoring.selection import chosen
+        from harness.scoring.limit import chosen
         from harness.scoring.tasks import build_tasks, configure, environment
 
         options = ScoringOptions(mirror=self.mirror, task_folders=(bundled_folder() / "tasks",))

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Bar, Row, alternate
-from harness.results import Cell, Comparison, ModelEntry, Role, RunRecord, Verdict
-from harness.results import Row as Scores
-from harness.suite import TrackingSpec
+from harness.core.record import Cell, Comparison, ModelEntry, Role, RunRecord, Verdict
+from harness.core.record import Row as Scores
+from harness.suite.spec import TrackingSpec
 from harness.tracking import sync_run
 
 ROLES = (Role.TARGET, Role.SOURCE, Role.SOURCE, Role.SOURCE, Role.CONTROL, Role.FUSED)

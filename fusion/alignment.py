@@ -9,7 +9,7 @@ input_ids[t + 1]).
 `align_end_byte` asks what makes that valid: both have read the same bytes. `align_em` and `align_mined` are
 the paper's (Wan et al. 2024, section 3.1): tokens matched by dynamic programming at least edit cost, kept
 where one token meets one and the two are equal (EM), or equal under the vocabulary map (MinED). They compare
-bytes; `fusion.release` compares spellings, as the authors' code does.
+bytes; `fusion.fusellm_release` compares spellings, as the authors' code does.
 """
 
 from collections.abc import Callable, Hashable, Sequence

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion.errors import FusionError
-from fusion.heads import Head, Projection, finished
+from fusion.lm_head import Head, Projection, finished
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from fusion.decoder import Decoder, split_model
 from fusion.distributions import Distributions, TopK
-from fusion.likeliest import likeliest
 from fusion.shards import DistributionStore, StoreWriter, check_closed
 from fusion.tokens import Encoding
+from fusion.top_k import likeliest
 
 BATCH_TOKENS = 4096
 SHARD_ROWS = 1 << 18  # a killed extraction repeats at most so many rows

@@ -7,8 +7,8 @@ L = lambda * L_CLM + (1 - lambda) * L_fusion (Wan et al. 2024, "Knowledge Fusion
 eq. 5). Row t of the hidden states is compared with what comes after token t: with label input_ids[t + 1], and
 with the teacher's row t. Labels must be shifted already.
 
-Positions are taken in chunks and gradients formed with the loss (fusion.chunked), so that [N, V] is never
-held and the head runs once per position.
+Positions are taken in chunks and gradients formed with the loss (fusion.chunked_loss), so that [N, V] is
+never held and the head runs once per position.
 """
 
 import math
@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from fusion.chunked import PartWeights, Rows, chunked_sums, label_rows
+from fusion.chunked_loss import PartWeights, Rows, chunked_sums, label_rows
 from fusion.errors import FusionError, one_of
-from fusion.heads import Head
+from fusion.lm_head import Head
 
 IGNORED = -100
 

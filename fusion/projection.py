@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.continuation import Continuation
 from fusion.errors import FusionError, one_of
+from fusion.next_token import Continuation
 from fusion.vocabulary import VocabularyMap
 
 Duplicates = Literal["add", "first"]

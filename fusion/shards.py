@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from fusion.distributions import Distributions, check_sizes, offsets_of
 from fusion.errors import FusionError
-from fusion.shard_files import (
+from fusion.shard_format import (
     AGAIN,
     CODES,
     VERSION,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from fusion.nearest import nearest
+from fusion.edit_distance import nearest
 from fusion.ragged import of_text
 from fusion.tokens import check_fast
 from fusion.vocabulary import VocabularyMap

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from fusion.errors import FusionError
-from fusion.pieces import Speller
+from fusion.token_bytes import Speller
 
 ROLES = ("bos", "eos", "pad", "unk")
 

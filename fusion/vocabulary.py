@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from fusion.edit_distance import nearest
 from fusion.errors import FusionError
-from fusion.nearest import nearest
 from fusion.ragged import of_bytes
 from fusion.tokens import TokenTable, check_fast
 

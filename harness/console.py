@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from harness.results import RunRecord
-from harness.runner import Outcome
-from harness.stages import Stage
+from harness.core.record import RunRecord
+from harness.pipeline.runner import Outcome
+from harness.pipeline.stage import Stage
 
 if TYPE_CHECKING:
     from harness.doctor import Finding
     from harness.experiment import Finished
-    from harness.planning import Plan
-    from harness.task_table import TaskTable
+    from harness.pipeline.plan import Plan
+    from harness.scoring.task_table import TaskTable
     from harness.tracking import TrackingLinks
     from harness.tracking.ui import Page
 
@@ -89,7 +89,7 @@ def show_finished(finished: "Finished") -> None:
 
 def show_record(record: RunRecord) -> None:
     """The comparison table, the verdict sentence and the run's notes."""
-    from harness.terminal import render_comparison
+    from harness.report.terminal import render_comparison
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -135,7 +135,7 @@ def show_plan(plan: "Plan") -> None:
 
 def show_tasks(table: "TaskTable") -> None:
     """What the benchmarks of a suite measure and can show."""
-    from harness.terminal_tasks import render_tasks
+    from harness.report.terminal_tasks import render_tasks
 
     Console(highlight=False).print(render_tasks(table))
 

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from time import monotonic
 
-from harness.redaction import redact
+from harness.core.redaction import redact
+from harness.sandbox.languages.table import LANGUAGES
+from harness.sandbox.languages.toolchains import INSTALL_ALL, install_command, lacks, toolchain
 
 DISTRIBUTION = "fusegauge"
 NEEDED_PYTHON = (3, 11)
@@ -201,3 +204,36 @@ def _isolation() -> Finding:
         return Finding("isolation of code", False, detail, remedy)
     detail = f"{best.shown}, proven by a program that tried to get out" + (f" ({lacks})" if lacks else "")
     return _finding("isolation of code", best.mode == "sandbox", detail, remedy)
+
+
+def examine_languages(prove: bool = False) -> list[Finding]:
+    """One finding per language, in the table's order.
+
+    Args:
+        prove: run a right and a wrong program of each in the sandbox (seconds), rather than only look.
+
+    Raises:
+        InputError: proving was asked for, and no sandbox works here.
+    """
+    return [_language_finding(name, prove) for name in LANGUAGES]
+
+
+def _language_finding(name: str, prove: bool) -> Finding:
+    tools = toolchain(name)
+    title = LANGUAGES[name].title
+    if tools is None:
+        what = f"no {', '.join(lacks(name))}: its benchmarks are left out"
+        return Finding(
+            title, False, what, f"{install_command([name])} ({INSTALL_ALL}, in a checkout, installs all)"
+        )
+    return _proven(title, name, tools.version) if prove else Finding(title, True, tools.version)
+
+
+def _proven(title: str, name: str, version: str) -> Finding:
+    from harness.sandbox.languages.self_test import flaw
+
+    started = monotonic()
+    if found := flaw(name):
+        return Finding(title, False, f"{version}, but in the sandbox {found}", install_command([name]))
+    seconds = monotonic() - started
+    return Finding(title, True, f"{version}; a right program passes, a wrong one fails ({seconds:.1f} s)")

@@ -2,58 +2,28 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.atomic import write_text_atomically
-from harness.errors import IncompleteError, InputError, NotComparableError, SuiteError, nearest
-from harness.pipeline import Pipeline, build_pipeline
-from harness.record import build_record, collect_items, copy_attribution, copy_items
-from harness.results import RunRecord
-from harness.run_folder import RUN_FILE, read_run
-from harness.runner import Observer, Outcome, run_stages
-from harness.settings import Settings
-from harness.stages import Stage
-from harness.store import Store
-from harness.suite import LoadedSuite, TrackingSpec, resolved
+from harness.core.exceptions import IncompleteError, NotComparableError, SuiteError, nearest
+from harness.core.files import write_text_atomically
+from harness.core.record import RunRecord
+from harness.core.run_files import RUN_FILE, read_run
+from harness.pipeline.graph import Pipeline, checked_pipeline
+from harness.pipeline.results_folder import Results
+from harness.pipeline.run_record import build_record, collect_items, copy_attribution, copy_items
+from harness.pipeline.runner import Observer, Outcome, run_stages
+from harness.pipeline.stage import Stage
+from harness.scoring.options import scoring_options
+from harness.suite.run_options import Settings
+from harness.suite.spec import LoadedSuite, TrackingSpec, resolved
 
 if TYPE_CHECKING:
-    from harness.ci import Places
-    from harness.regression import RegressionVerdict
+    from harness.regression.check import RegressionVerdict
+    from harness.regression.ci import Places
     from harness.tracking import TrackingLinks
-
-
-@dataclass(frozen=True)
-class Results:
-    """The folder that runs, the stage store and MLflow's files live in."""
-
-    root: Path
-
-    @property
-    def store(self) -> Store:
-        return Store(self.root / "store")
-
-    @property
-    def runs(self) -> Path:
-        return self.root / "runs"
-
-    def run_folder(self, run: str) -> Path:
-        """The folder of a run, by name, by path, or by a path to its run.json."""
-        given = Path(run)
-        for folder in (given, given.parent, self.runs / run):
-            if (folder / RUN_FILE).is_file() and (folder != given.parent or given.name == RUN_FILE):
-                return folder
-        if unfinished := next((f for f in (given, self.runs / run) if f.is_dir()), None):
-            read_run(unfinished)  # says what it lacks
-        known = sorted(p.parent.name for p in self.runs.glob(f"*/{RUN_FILE}"))
-        raise InputError(
-            f"no run {run!r} in {self.runs}{nearest(run, known)}",
-            remedy=f"known runs: {', '.join(known)}"
-            if known
-            else "run a suite first: fusegauge run-suite micro",
-        )
 
 
 @dataclass(frozen=True)
@@ -70,18 +40,6 @@ def run_name(loaded: LoadedSuite, settings: Settings) -> str:
     content = json.dumps([resolved(loaded.suite), settings.unsafe_no_sandbox], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()
     return f"{loaded.suite.name}-{digest[:8]}"
-
-
-def checked_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
-    """The stages of a suite whose benchmarks exist. Raises SuiteError with every mistake at once."""
-    from harness.evaluating import scoring_options
-    from harness.scoring import validate_benchmarks
-
-    benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
-    mistakes = validate_benchmarks(benchmarks, scoring_options(loaded, settings))
-    if mistakes:
-        raise SuiteError(f"suite {loaded.suite.name}", mistakes)
-    return build_pipeline(loaded, settings)
 
 
 def run_suite(
@@ -146,10 +104,10 @@ def check_run(
 ) -> "RegressionVerdict":
     """A run against a saved baseline, published to `places` whether it was judged or could not be.
 
-    `say` takes the lines for GitHub's log. Errors as harness.regression.check.
+    `say` takes the lines for GitHub's log. Errors as harness.regression.check.check.
     """
-    from harness.ci import Places, findings_of, findings_of_error, publish
-    from harness.regression import check
+    from harness.regression.check import check
+    from harness.regression.ci import Places, findings_of, findings_of_error, publish
 
     places = places or Places()
     try:
@@ -165,9 +123,25 @@ def check_run(
 
 def save_run_as_baseline(folder: Path, to: Path | None, results: Results) -> Path:
     """`baselines/<suite>.json` beside the runs, unless another file is named."""
-    from harness.baseline import save_baseline
+    from harness.regression.baseline import save_baseline
 
     record = read_run(folder)
     path = to or results.root / "baselines" / f"{record.suite['name']}.json"
     save_baseline(record, folder, path)
     return path
+
+
+def prepare_suite(
+    loaded: LoadedSuite, settings: Settings, results: Results, observer: Observer
+) -> Iterator[str]:
+    """Fetch models and corpus into the store, benchmark data into the mirror or the hub's cache; says so."""
+    from harness.scoring.benchmark_data import prepare_datasets
+
+    yield from prepare_datasets(loaded.suite, scoring_options(loaded, settings))
+    yield "benchmark data: all there"
+    pipeline = checked_pipeline(loaded, settings)
+    names = [s.name for s in pipeline.stages if s.name.startswith("model:") or s.name == "corpus"]
+    outcomes = run_stages(pipeline.only(names), results.store, observer)
+    size = sum(o.entry.bytes for o in outcomes.values()) / 1e6
+    yield f"models and corpus: {size:,.0f} MB in {results.store.root}"
+    yield "now `fusegauge run-suite` works with --offline (and the same --mirror, --set and --results)"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.atomic import write_text_atomically
-from harness.results import RunRecord
+from harness.core.files import write_text_atomically
+from harness.core.record import RunRecord
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The report as JSON: what the page shows, without the suite, the curves and the stages of `run.json`."""
 
-from harness.results import RunRecord
+from harness.core.record import RunRecord
 
 SHOWN = {"schema_version", "run", "created", "seed", "seeds", "models", "repeats", "benchmarks", "comparison"}
 ALSO = {"coverage", "attribution", "attribution_by_part", "gains", "notes"}

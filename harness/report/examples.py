@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from harness.formats import number
-from harness.items import items_path, read_items
+from harness.core.formats import number
+from harness.core.record import BenchmarkEntry, Item, ModelEntry, Role, RunRecord
+from harness.core.run_files import items_path, read_items
 from harness.report.markup import Markup, tag
-from harness.results import BenchmarkEntry, Item, ModelEntry, Role, RunRecord
 
 PER_KIND = 2  # examples of each kind per capability
 PROMPT_END = 700  # characters: a few-shot prompt asks its question at the end

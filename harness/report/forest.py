@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from harness.formats import plural
+from harness.core.formats import plural
+from harness.core.record import AVERAGE, Comparison, Difference, Role, Row
+from harness.report.charts import reach_of
 from harness.report.markup import Markup, join, tag
-from harness.report.pictures import reach_of
+from harness.report.rows import by_capability, score_rows
 from harness.report.tables import difference_cells, scale_marks, smallest
-from harness.results import AVERAGE, Comparison, Difference, Role, Row
-from harness.view import by_capability, score_rows
 
 YARDSTICKS = {
     Role.CONTROL: "Against the same training without sources",

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from harness.formats import number
-from harness.report.background import command
-from harness.report.changes import change_name, gap_words, shown_changes
-from harness.report.method import scope
+from harness.core.formats import number
+from harness.core.record import Change, Row, RunRecord
+from harness.report.gained_lost import change_name, gap_words, shown_changes
+from harness.report.method_text import scope
+from harness.report.provenance import command
+from harness.report.rows import ROLE_NAMES, likelihood_rows, models_of, score_rows
 from harness.report.tables import difference_parts, smallest
 from harness.report.transfer import transfer_cells
-from harness.results import Change, Row, RunRecord
-from harness.view import ROLE_NAMES, likelihood_rows, models_of, score_rows
 
 
 def markdown(record: RunRecord) -> str:

@@ -42,3 +42,14 @@ def _attribute(key: str, value: str | int | bool | None) -> str:
         return ""
     name = key.rstrip("_").replace("_", "-")
     return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
+
+
+def table(head: list[str], rows: Iterable[list[Child]], left: tuple[int, ...] = ()) -> Markup:
+    """Columns other than the first and those in `left` are numbers."""
+
+    def css(column: int) -> str | None:
+        return None if column == 0 or column in left else "number"
+
+    header = tag("tr", [tag("th", h, scope="col", class_=css(i)) for i, h in enumerate(head)])
+    body = [tag("tr", [tag("td", v, class_=css(i)) for i, v in enumerate(row)]) for row in rows]
+    return tag("div", tag("table", tag("thead", header), tag("tbody", body)), class_="scroll")

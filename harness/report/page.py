@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.formats import duration, plural
-from harness.report import background, examples, tables
-from harness.report.changes import change_bars, gap_table
+from harness.core.formats import duration, plural
+from harness.core.record import Role, Row, RunRecord
+from harness.report import examples, tables
+from harness.report import provenance as background
+from harness.report.css import STYLE
 from harness.report.forest import forest
+from harness.report.gained_lost import change_bars, gap_table
 from harness.report.markup import Child, Markup, join, tag
-from harness.report.method import method, scope
-from harness.report.published import published_section
-from harness.report.style import STYLE
-from harness.results import Role, Row, RunRecord
-from harness.view import likelihood_rows, score_rows
+from harness.report.method_text import method, scope
+from harness.report.published_table import published_section
+from harness.report.rows import likelihood_rows, score_rows
 
 SCORES_LEDE = (
     "Under each score: fused minus that model on the same items, and its {level} interval. ▲ fused is "

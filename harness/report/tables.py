@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from harness.formats import interval, number, plural, signed
+from harness.core.formats import interval, number, plural, signed
+from harness.core.record import AVERAGE, Cell, Comparison, Difference, Role, Row
+from harness.report.charts import difference_track, reach_of, score_track
 from harness.report.markup import Markup, join, tag
-from harness.report.pictures import difference_track, reach_of, score_track
-from harness.results import AVERAGE, Cell, Comparison, Difference, Role, Row
-from harness.view import MARKS, ROLE_NAMES, average_rows, by_capability, models_of, standing
+from harness.report.rows import MARKS, ROLE_NAMES, average_rows, by_capability, models_of, standing
 
 KINDS = {"better": "gain", "worse": "loss"}  # only sure differences are coloured
 PLAIN_NAMES = {"bits_per_byte": "bits per byte", "score": "mean of headline metrics"}

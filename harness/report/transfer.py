@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from harness.formats import number
-from harness.results import RunRecord
+from harness.core.formats import number
+from harness.core.record import RunRecord
 
 COVERAGE = {  # key of a record's coverage -> heading
     "positions": "positions kept",

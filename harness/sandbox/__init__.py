@@ -4,15 +4,15 @@ A `Job` is run by `run` or, many side by side, by `run_all`; what becomes of it 
 sandbox works, that is an error. What holds and what does not: docs/security.md.
 """
 
-from harness.sandbox.backend import Backend
-from harness.sandbox.choice import confining, examined, required
+from harness.sandbox.backends.base import Backend
+from harness.sandbox.backends.selection import confining, examined, required
+from harness.sandbox.backends.unconfined import Unconfined
 from harness.sandbox.code_eval import CodeEval, pass_at_k
 from harness.sandbox.job import JOB_FOLDER, Bind, Job, Limits, Outcome, Step
-from harness.sandbox.nonce import FIRST_HALF, SECOND_HALF
+from harness.sandbox.languages.nonce import FIRST_HALF, SECOND_HALF
+from harness.sandbox.program_verdict import Ruling, Verdict
 from harness.sandbox.python_program import PythonProgram
-from harness.sandbox.running import judge, judge_all, run, run_all
-from harness.sandbox.unconfined import Unconfined
-from harness.sandbox.verdict import Ruling, Verdict
+from harness.sandbox.run import judge, judge_all, run, run_all
 
 __all__ = [
     "FIRST_HALF",

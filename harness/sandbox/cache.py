@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from harness.sandbox.backend import Backend, contents
+from harness.sandbox.backends.base import Backend, contents
 from harness.sandbox.job import Job, Limits
+from harness.sandbox.program_verdict import VERSION, Ruling, Verdict
 from harness.sandbox.python_program import PythonProgram
-from harness.sandbox.verdict import VERSION, Ruling, Verdict
 
 Program = PythonProgram | Job
 

@@ -10,11 +10,11 @@ from itertools import accumulate, pairwise
 from math import ceil, comb
 from typing import Any
 
-from harness.errors import InputError
-from harness.sandbox.backend import Backend
+from harness.core.exceptions import InputError
+from harness.sandbox.backends.base import Backend
+from harness.sandbox.program_verdict import Verdict
 from harness.sandbox.python_program import LIMITS, PythonProgram
-from harness.sandbox.running import judge_all
-from harness.sandbox.verdict import Verdict
+from harness.sandbox.run import judge_all
 
 USUAL_K = (1, 10, 100)
 WALL_CLOCK = 4  # times the CPU time

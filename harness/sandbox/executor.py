@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO
 
-from harness.errors import SandboxError
+from harness.core.exceptions import SandboxError
 from harness.sandbox import processes
-from harness.sandbox.backend import Backend, Launch, in_memory, interpreter
-from harness.sandbox.inside import BARE
-from harness.sandbox.inside import Step as Order
-from harness.sandbox.inside import __file__ as INSIDE
+from harness.sandbox.backends.base import Backend, Launch, in_memory, interpreter
+from harness.sandbox.inside.first import BARE
+from harness.sandbox.inside.first import Step as Order
+from harness.sandbox.inside.first import __file__ as INSIDE
 from harness.sandbox.job import Job, Limits, Outcome, Status
 from harness.sandbox.watch import Watch, follow
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.errors import SandboxError
+from harness.core.exceptions import SandboxError
 
 _LAST_SECONDS = 30.0
 _SWEEPING_SECONDS = 5.0

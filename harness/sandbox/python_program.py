@@ -17,14 +17,14 @@ from importlib import util
 from pathlib import Path
 from types import CodeType
 
-from harness.sandbox import examiner
-from harness.sandbox.backend import Backend, interpreter
-from harness.sandbox.candidate import PROGRAM
+from harness.sandbox.backends.base import Backend, interpreter
 from harness.sandbox.executor import outcome_of, started
-from harness.sandbox.inside import BARE, BUNDLE
+from harness.sandbox.inside import examiner
+from harness.sandbox.inside.candidate import PROGRAM
+from harness.sandbox.inside.first import BARE, BUNDLE
 from harness.sandbox.job import Job, Limits, Outcome
+from harness.sandbox.program_verdict import LIMIT_RULINGS, Ruling, Verdict
 from harness.sandbox.users import spare_user
-from harness.sandbox.verdict import LIMIT_RULINGS, Ruling, Verdict
 from harness.sandbox.watch import Watch, follow
 
 LIMITS = Limits(cpu_seconds=3, wall_seconds=12.0, processes=16, open_files=64, file_bytes=8 << 20)
@@ -139,7 +139,7 @@ def _script(module: str, files: dict[str, str], limits: Limits, descriptors: tup
 @cache
 def _bundle(module: str) -> bytes:
     """A module of this room with the one that it imports, compiled once for all sandboxes."""
-    names = ("harness.sandbox.plain_data", f"harness.sandbox.{module}")
+    names = ("harness.sandbox.inside.plain_data", f"harness.sandbox.inside.{module}")
     return marshal.dumps([(name, _code(name)) for name in names])
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from harness.errors import SandboxError
+from harness.core.exceptions import SandboxError
 
 SPARE = range(60578, 61184)  # no user here: systemd's own allocation leaves them free
 

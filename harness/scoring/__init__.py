@@ -5,14 +5,15 @@ planning; `load_lm`, `score_benchmark` and `score_with_journal` score. lm-eval i
 is imported inside the functions that need it.
 """
 
+from harness.data.mirror import DatasetRef
 from harness.scoring.availability import how_executed
+from harness.scoring.benchmark_checks import missing_datasets, validate_benchmarks
 from harness.scoring.catalogue import datasets_of
-from harness.scoring.description import TaskDescription, describe_tasks
 from harness.scoring.fingerprint import task_fingerprint
-from harness.scoring.model import LoadedLM, load_lm
-from harness.scoring.options import DatasetRef, Execution, ScoringOptions
+from harness.scoring.model_backends import LoadedLM, load_lm
+from harness.scoring.options import Execution, ScoringOptions
 from harness.scoring.score import Scored, score_benchmark, score_with_journal
-from harness.scoring.validation import missing_datasets, validate_benchmarks
+from harness.scoring.tasks import TaskDescription, describe_tasks
 
 __all__ = [
     "DatasetRef",

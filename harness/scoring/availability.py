@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from harness.results import NO_TOOLCHAIN
-from harness.sandbox.languages import language_named
-from harness.sandbox.toolchains import toolchain
-from harness.sandbox.trials import require_trial
+from harness.core.record import NO_TOOLCHAIN
+from harness.sandbox.languages.self_test import require_trial
+from harness.sandbox.languages.table import language_named
+from harness.sandbox.languages.toolchains import toolchain
 from harness.scoring.execution import backend_in_force
 from harness.scoring.options import ScoringOptions
 from harness.scoring.tasks import Tasks, executes_code, inspect_tasks
-from harness.suite import BenchmarkSpec
+from harness.suite.spec import BenchmarkSpec
 
 
 def language_of(task: Any) -> str | None:

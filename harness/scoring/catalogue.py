@@ -11,11 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.errors import nearest
-from harness.results import Record
-from harness.scoring.options import DatasetRef, ScoringOptions
-from harness.scoring.patching import hushed
-from harness.suite import BenchmarkSpec
+from harness.core.exceptions import nearest
+from harness.core.record import Record
+from harness.data.mirror import DatasetRef
+from harness.scoring.options import ScoringOptions
+from harness.scoring.quiet import hushed
+from harness.suite.spec import BenchmarkSpec
 
 _NAME = rb"""["']?([^\s"'#\[\],]+)"""
 _DECLARATION = re.compile(rb"""^["']?(?:task|group|tag)["']?[ ]*:[ ]*""" + _NAME, re.MULTILINE)
@@ -65,7 +66,7 @@ def datasets_of(benchmark: BenchmarkSpec, options: ScoringOptions) -> list[Datas
 
 
 def _dataset(config: dict[str, Any]) -> DatasetRef | None:
-    from harness.scoring.mirror import is_local
+    from harness.data.mirror import is_local
 
     path = config.get("dataset_path")
     if config.get("custom_dataset") or not isinstance(path, str) or is_local(path):

@@ -9,10 +9,11 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
-from harness.errors import InputError
-from harness.sandbox import Backend, CodeEval, Unconfined, required
+from harness.core.environment import replaced
+from harness.core.exceptions import InputError
+from harness.sandbox import Backend, CodeEval, Ruling, Unconfined, Verdict, pass_at_k, required
 from harness.sandbox.code_eval import Results
-from harness.scoring.patching import replaced
+from harness.sandbox.languages.programs import Program, judge_programs
 
 Mode = Literal["inspect", "refused", "subprocess", "reduced", "sandbox"]
 
@@ -103,3 +104,30 @@ def prompted(prompt: str) -> Iterator[None]:
         yield
     finally:
         _PROMPT.reset(token)
+
+
+PASS_AT = (1, 10, 100)
+
+
+def judged(programs: Sequence[Program]) -> dict[str, float]:
+    """Run a document's samples, where execution is allowed, and score them.
+
+    Raises:
+        InputError: execution is refused, no sandbox works, or a language's toolchain is missing.
+        SandboxError: the sandbox failed.
+    """
+    backend = backend_in_force()
+    if backend is None:  # the task is only being looked at
+        return scores([Verdict(Ruling.ERROR)] * len(programs))
+    return scores(judge_programs(programs, backend))
+
+
+def scores(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """pass@k for every k that the samples allow, and the shares that compile and that time out."""
+    n = len(verdicts)
+    passed = sum(verdict.passed for verdict in verdicts)
+    return {
+        **{f"pass@{k}": pass_at_k(n, passed, k) for k in PASS_AT if k <= n},
+        "compiles": sum(verdict.compiled for verdict in verdicts) / n,
+        "timed_out": sum(verdict.ruling is Ruling.TIMEOUT for verdict in verdicts) / n,
+    }

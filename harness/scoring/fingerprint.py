@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.scoring.availability import program_parts
+from harness.scoring.limit import chosen, draws_in_sequence
 from harness.scoring.options import ScoringOptions
-from harness.scoring.replay import draws_in_sequence
-from harness.scoring.selection import chosen
 from harness.scoring.tasks import effective_fewshot, executes_code, inspect_tasks
-from harness.suite import BenchmarkSpec
+from harness.suite.spec import BenchmarkSpec
 
 _PLACES = frozenset({"config_source"})  # where a configuration was read from
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
-from harness.scoring.patching import replaced
-from harness.suite import BenchmarkSpec
+from harness.core.environment import replaced
+from harness.suite.spec import BenchmarkSpec
 
 LOGITS_AT_ONCE = 1 << 28  # numbers; 1 GB in float32
 

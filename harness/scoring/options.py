@@ -1,18 +1,22 @@
 """What scoring needs to know beside the benchmark and the model."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.data.mirror import DataAccess
+from harness.suite.load import bundled_folder
+from harness.suite.run_options import Settings
+from harness.suite.spec import LoadedSuite
+
 Execution = Literal["sandbox", "reduced", "subprocess", "refused"]
 
 
-@dataclass(frozen=True)
-class ScoringOptions:
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(DataAccess):
     """Settings of one scoring; equal settings give equal items."""
 
-    mirror: Path | None = None  # hub-shaped folder: <owner>/<dataset>/<config>/<split>.jsonl
-    offline: bool = False  # never ask the network
     device: str = "auto"
     dtype: str = "float32"
     batch_size: int = 8  # of a backend that does not look after its memory itself
@@ -24,12 +28,37 @@ class ScoringOptions:
     bits_per_byte: bool = True
 
 
-@dataclass(frozen=True)
-class DatasetRef:
-    """A dataset as `datasets.load_dataset(path, name)` takes it."""
+def scoring_options(loaded: LoadedSuite, settings: Settings) -> ScoringOptions:
+    """How this suite scores. Without a sandbox, code runs unasked only where we ship the models."""
+    spec = loaded.suite.scoring
+    return ScoringOptions(
+        mirror=settings.mirror,
+        offline=settings.offline,
+        device=spec.device,
+        dtype=spec.dtype,
+        batch_size=spec.batch_size,
+        backend=spec.backend,
+        backend_args=json.dumps(spec.backend_args, sort_keys=True),
+        seed=spec.seed,
+        execution=execution(unconfined=settings.unsafe_no_sandbox or is_micro(loaded)),
+        task_folders=(bundled_folder() / "tasks", loaded.folder / "tasks"),
+        bits_per_byte=spec.bits_per_byte,
+    )
 
-    path: str
-    name: str | None = None
 
-    def __str__(self) -> str:
-        return f"{self.path} ({self.name})" if self.name else self.path
+def execution(*, unconfined: bool) -> Execution:
+    """How model-written code is run here: in the best sandbox; where there is none, `unconfined` or not."""
+    from harness.sandbox import confining
+
+    if backend := confining():
+        return backend.mode
+    return "subprocess" if unconfined else "refused"
+
+
+def is_micro(loaded: LoadedSuite) -> bool:
+    """Whether every model that writes code is one that this project ships (or one trained from it)."""
+    from harness.data.model_files import local_model_folder
+
+    shipped = bundled_folder() / "micro" / "models"
+    folders = [local_model_folder(m, loaded.folder) for m in (loaded.suite.target, *loaded.suite.sources)]
+    return all(f is not None and f.resolve().is_relative_to(shipped.resolve()) for f in folders)

@@ -8,12 +8,11 @@ from hashlib import sha256
 from numbers import Real
 from typing import Any
 
-from harness.errors import InputError, nearest
-from harness.results import Item
-from harness.scoring.clusters import cluster_of
+from harness.core.exceptions import InputError, nearest
+from harness.core.record import Item
 from harness.scoring.gold import Gold, bits_per_byte, choice_gold, first_text, scored_bytes, target_gold
 from harness.scoring.tasks import chosen_filter, filter_names, score_name
-from harness.suite import BenchmarkSpec
+from harness.suite.spec import BenchmarkSpec
 
 PROMPT_CHARACTERS = 4000  # of the prompt's end, kept in the item
 
@@ -179,3 +178,18 @@ def require_metrics(benchmark: BenchmarkSpec, answers: Sequence[Answer]) -> None
                     f"{', '.join(answer.scores) or 'none'}{nearest(metric, answer.scores)}",
                     remedy="name one of these under `metrics`",
                 )
+
+
+# of DROP and BoolQ, of SQuAD and its kin, of CoQA, of RACE
+PASSAGES = ("passage", "context", "story", "article")
+
+
+def cluster_of(doc: Any) -> str | None:
+    """A hash of the passage that a document asks about; None where it has none.
+
+    A passage that a single document asks about makes a cluster of one, which changes nothing.
+    """
+    columns = doc if isinstance(doc, Mapping) else {}
+    texts = (columns.get(name) for name in PASSAGES)
+    passage = next((text for text in texts if isinstance(text, str) and text.strip()), None)
+    return None if passage is None else sha256(passage.encode()).hexdigest()[:20]

@@ -12,20 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
-from harness.results import Item
+from harness.core.environment import replaced
+from harness.core.exceptions import InputError
+from harness.core.record import Item
 from harness.scoring.availability import is_run, require_trials
 from harness.scoring.catalogue import task_manager
 from harness.scoring.execution import prompted
 from harness.scoring.gold import Gold, score_continuations, target_gold
-from harness.scoring.journal import Journal
-from harness.scoring.journaled import JournaledLM, Report
-from harness.scoring.model import LoadedLM
+from harness.scoring.journal import Journal, JournaledLM, Report
+from harness.scoring.limit import chosen, replay_draws
+from harness.scoring.model_backends import LoadedLM
 from harness.scoring.options import ScoringOptions
-from harness.scoring.patching import replaced
-from harness.scoring.replay import replay_draws
 from harness.scoring.samples import Answer, answers_of, items_of, misnamed_metrics, require_metrics
-from harness.scoring.selection import chosen
 from harness.scoring.tasks import (
     Tasks,
     build_tasks,
@@ -36,7 +34,7 @@ from harness.scoring.tasks import (
     executes_code,
     filter_mistakes,
 )
-from harness.suite import BenchmarkSpec
+from harness.suite.spec import BenchmarkSpec
 
 Places = Mapping[str, Sequence[int]]  # task -> indices of the documents that are scored
 

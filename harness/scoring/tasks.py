@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
-from harness.errors import InputError, nearest
+from harness.core.exceptions import InputError, nearest
+from harness.data.mirror import redirected
+from harness.scoring.bbh_filter import add_whole_answer
 from harness.scoring.catalogue import resolve, task_manager
 from harness.scoring.execution import Mode, code_eval
-from harness.scoring.mirror import redirected
 from harness.scoring.options import ScoringOptions
-from harness.scoring.patching import quiet
-from harness.scoring.whole_answer import add_whole_answer
-from harness.suite import BenchmarkSpec
+from harness.scoring.quiet import quiet
+from harness.suite.spec import BenchmarkSpec
 
 Tasks = Mapping[str, Any]  # name -> lm_eval.api.task.Task, groups and tags taken apart
 
@@ -115,3 +116,47 @@ def chosen_filter(benchmark: BenchmarkSpec, task: Any) -> str:
 def score_name(metric: str, filter_name: str, chosen: str) -> str:
     """What an item calls a metric: by its own name under the chosen filter, else as lm-eval's results do."""
     return metric if filter_name == chosen else f"{metric},{filter_name}"
+
+
+Kind = Literal["choice", "continuation", "text", "generation", "execution"]
+
+_KINDS: dict[str, Kind] = {
+    "multiple_choice": "choice",
+    "loglikelihood": "continuation",
+    "loglikelihood_rolling": "text",
+}
+
+
+@dataclass(frozen=True)
+class TaskDescription:
+    """One lm-eval task as a benchmark uses it; `items` are asked, of `documents` that there are."""
+
+    name: str
+    kind: Kind
+    filter: str  # that finds the answer in what was generated; "" where nothing is
+    num_fewshot: int
+    items: int
+    documents: int
+
+
+def describe_tasks(benchmark: BenchmarkSpec, options: ScoringOptions) -> tuple[TaskDescription, ...]:
+    """Every task of a benchmark, groups taken apart, in the benchmark's order.
+
+    Raises:
+        InputError: unknown task, or a dataset that cannot be read.
+    """
+    tasks = inspect_tasks(benchmark, options)
+    return tuple(_described(name, task, benchmark) for name, task in tasks.items())
+
+
+def _described(name: str, task: Any, benchmark: BenchmarkSpec) -> TaskDescription:
+    documents = len(task.eval_docs)
+    kind = "execution" if executes_code(benchmark, task) else _KINDS.get(task.OUTPUT_TYPE, "generation")
+    return TaskDescription(
+        name=name,
+        kind=kind,
+        filter=chosen_filter(benchmark, task) if kind == "generation" else "",
+        num_fewshot=effective_fewshot(benchmark, task),
+        items=min(documents, benchmark.limit or documents),
+        documents=documents,
+    )

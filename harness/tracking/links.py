@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from harness.redaction import redact, without_login
+from harness.core.redaction import redact, without_login
 
 DEFAULT_UI = "http://127.0.0.1:5000"
 _MODE = "workflowType=machine_learning"  # without it MLflow opens its overview for chat applications

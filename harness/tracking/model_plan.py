@@ -5,10 +5,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from harness.items import items_path, read_items
-from harness.results import BenchmarkEntry, Item, ModelEntry, Role, RunRecord, TrainingCurve
-from harness.tracking.names import clean, metric_key
-from harness.tracking.plan import COMPARISON, ROLE, DatasetPlan, Point, RunPlan, compact, digest, flat
+from harness.core.record import BenchmarkEntry, Item, ModelEntry, Role, RunRecord, TrainingCurve
+from harness.core.run_files import items_path, read_items
+from harness.tracking.metric_names import clean, metric_key
+from harness.tracking.run_plan import COMPARISON, ROLE, DatasetPlan, Point, RunPlan, compact, digest, flat
 from harness.tracking.scores import Line, scores_of
 
 TABLE_ROWS = 2000  # of one benchmark: six models' tables of this length open in a few seconds

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
-from harness.formats import number, signed
-from harness.results import Role, RunRecord
+from harness.core.formats import number, signed
+from harness.core.record import Role, RunRecord
+from harness.tracking.metric_names import clean, metric_key
 from harness.tracking.model_plan import LARGEST_TAG, start_of
-from harness.tracking.names import clean, metric_key
-from harness.tracking.plan import COMPARISON, ROLE, RunPlan, digest, flat
+from harness.tracking.run_plan import COMPARISON, ROLE, RunPlan, digest, flat
 from harness.tracking.scores import Line, change, headline, models_with
 
 PARENT_ROLE = "comparison"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from harness.formats import Unit
-from harness.results import AVERAGE, Cell, Comparison, Role, Row
-from harness.tracking.names import clean, distinct, metric_key
+from harness.core.formats import Unit
+from harness.core.record import AVERAGE, Cell, Comparison, Role, Row
+from harness.tracking.metric_names import clean, distinct, metric_key
 
 OVERALL = "avg/overall"
 

@@ -6,16 +6,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from harness.errors import FuseGaugeError, TrackingError
-from harness.results import Role, RunRecord
-from harness.run_folder import read_run
-from harness.suite import TrackingSpec
-from harness.tracking.backend import Backend, check_database, locate, settle
+from harness.core.exceptions import FuseGaugeError, TrackingError
+from harness.core.record import Role, RunRecord
+from harness.core.run_files import read_run
+from harness.suite.spec import TrackingSpec
 from harness.tracking.links import TrackingLinks, links, ui_base, ui_command
 from harness.tracking.model_plan import curve_keys, model_plans, start_of
 from harness.tracking.parent_plan import parent_plan
+from harness.tracking.saved_view import view_id, view_tag, view_value
 from harness.tracking.scores import Line, headline, lines
-from harness.tracking.view import view_id, view_tag, view_value
+from harness.tracking.server import Backend, check_database, locate, settle
 from harness.tracking.writing import open_client, open_experiment, remove_others, write_run
 
 LOCK_SECONDS = 60.0  # several times what a sync takes

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError, TrackingError
-from harness.suite import TrackingSpec
-from harness.tracking.backend import Backend, check_database, database_file, locate, settle
+from harness.core.exceptions import InputError, TrackingError
+from harness.suite.spec import TrackingSpec
 from harness.tracking.links import DEFAULT_UI, TrackingLinks, links, ui_base
 from harness.tracking.parent_plan import PARENT_ROLE
-from harness.tracking.plan import COMPARISON, ROLE
-from harness.tracking.view import view_id
+from harness.tracking.run_plan import COMPARISON, ROLE
+from harness.tracking.saved_view import view_id
+from harness.tracking.server import Backend, check_database, database_file, locate, settle
 from harness.tracking.writing import open_client
 
 HOST = "127.0.0.1"  # MLflow's page asks nobody for a password

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.tracking.plan import COMPARISON, CONTENT, KEY, NUMBERS, RunPlan, digest
+from harness.tracking.run_plan import COMPARISON, CONTENT, KEY, NUMBERS, RunPlan, digest
 
 _METRICS_A_BATCH = 1000  # MLflow's limits of one request
 _PAIRS_A_BATCH = 100

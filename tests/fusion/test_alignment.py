@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fusion.alignment import align_em, align_end_byte, align_mined, align_windows, edit_path
 from fusion.distributions import Distributions
 from fusion.errors import FusionError
-from fusion.release import align_release
+from fusion.fusellm_release import align_release
 from fusion.spelling import Spellings, map_same_spelling, spellings
 from fusion.tokens import Encoding, TokenTable, encode, token_spans, token_table
 from fusion.vocabulary import VocabularyMap, map_exact

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fusion.alignment import align_end_byte
-from fusion.continuation import Continuation, follow_text
 from fusion.distributions import Distributions, TopK
 from fusion.errors import FusionError
+from fusion.next_token import Continuation, follow_text
 from fusion.projection import project
 from fusion.tokens import Encoding
 from fusion.vocabulary import VocabularyMap

@@ -3,14 +3,7 @@
 import numpy as np
 import pytest
 
-from fusion.distributions import (
-    Distributions,
-    TopK,
-    WindowScores,
-    bits_per_byte,
-    common_start,
-    window_nll,
-)
+from fusion.distributions import Distributions, TopK, WindowScores, bits_per_byte, common_start, window_nll
 from fusion.errors import FusionError
 from fusion.functions import token_quality
 from fusion.tokens import Encoding

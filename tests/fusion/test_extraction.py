@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion import extraction, likeliest
+from fusion import extraction
+from fusion import top_k as likeliest
 from fusion.decoder import split_model
 from fusion.distributions import Distributions
 from fusion.errors import FusionError

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusion.decoder import split_model
 from fusion.errors import FusionError
-from fusion.heads import Head, Projection, learned_by
+from fusion.lm_head import Head, Projection, learned_by
 from fusion.objective import IGNORED, SparseTeacher, fusion_loss
 from tests.fusion.tiny import ARCHITECTURES, tiny_model
 

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion import likeliest as module
+from fusion import top_k as module
 from fusion.distributions import TopK
 from fusion.errors import FusionError
-from fusion.heads import Projection
-from fusion.likeliest import likeliest, top_k
+from fusion.lm_head import Projection
+from fusion.top_k import likeliest, top_k
 
 
 def test_top_k_by_hand() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.nearest import nearest
+from fusion.edit_distance import nearest
 from fusion.ragged import Ragged, keys, of_bytes, of_text, picked
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fusion.continuation import Continuation
 from fusion.errors import FusionError
+from fusion.next_token import Continuation
 from fusion.projection import Projected, merge_entries, project
 from fusion.vocabulary import VocabularyMap
 

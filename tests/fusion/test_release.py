@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from fusion.alignment import edit_path
-from fusion.release import ReleasedRows, align_release, match_tokens, transform_logits
+from fusion.fusellm_release import ReleasedRows, align_release, match_tokens, transform_logits
 from fusion.spelling import Spellings, map_same_spelling, map_spelling, spellings
 from fusion.vocabulary import VocabularyMap
 

@@ -9,19 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.comparison import compare
-from harness.items import items_path, write_items
-from harness.results import (
-    BenchmarkEntry,
-    Item,
-    ModelEntry,
-    Role,
-    RunRecord,
-    StageEntry,
-    TrainingCurve,
-)
-from harness.spending import gains_per_token, model_effort
-from harness.suite import BenchmarkSpec, ComparisonSpec, CorpusSpec, ModelSpec, Suite
+from harness.comparison.compare import compare
+from harness.core.effort import gains_per_token, model_effort
+from harness.core.record import BenchmarkEntry, Item, ModelEntry, Role, RunRecord, StageEntry, TrainingCurve
+from harness.core.run_files import items_path, write_items
+from harness.suite.spec import BenchmarkSpec, ComparisonSpec, CorpusSpec, ModelSpec, Suite
 
 MODELS = (
     ("tiny-llama", Role.TARGET),

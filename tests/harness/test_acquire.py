@@ -10,13 +10,16 @@ from zipfile import ZipFile
 import pytest
 
 from fusion.models import load_model, load_tokenizer, random_model, weights_fingerprint
-from harness import acquire, wheels
-from harness.acquire import acquire_model, local_model_folder, prepare_datasets
-from harness.errors import InputError
-from harness.model_reference import HubRepository, LocalFolder, RandomWeights, reference_of
+from harness.core.exceptions import InputError
+from harness.data import model_files as acquire
+from harness.data import wheels
+from harness.data.model_files import acquire_model, local_model_folder
+from harness.data.wheels import gguf_from_wheels, join_gguf
 from harness.scoring import ScoringOptions
-from harness.suite import ModelSpec, WheelSpec, load_suite
-from harness.wheels import gguf_from_wheels, join_gguf
+from harness.scoring.benchmark_data import prepare_datasets
+from harness.suite.load import load_suite
+from harness.suite.references import HubRepository, LocalFolder, RandomWeights, reference_of
+from harness.suite.spec import ModelSpec, WheelSpec
 from tests.fusion.toy_tokenizers import byte_level
 
 

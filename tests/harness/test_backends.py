@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError, SuiteError
+from harness.core.exceptions import InputError, SuiteError
 from harness.scoring import ScoringOptions, load_lm, score_benchmark, validate_benchmarks
-from harness.scoring.backends import backend_names, build_lm
-from harness.suite import BenchmarkSpec, load_suite
+from harness.scoring.model_backends import backend_names, build_lm
+from harness.suite.load import load_suite
+from harness.suite.spec import BenchmarkSpec
 from tests.harness.scoring_world import write_mirror, write_model
 
 ARC = BenchmarkSpec(name="arc", tasks=("arc_easy",), metrics=("acc",), limit=4)
@@ -97,8 +98,9 @@ def test_a_class_whose_package_is_missing_says_what_to_do(model: Path, options: 
 
 
 def test_a_suites_choice_reaches_the_options_and_the_key() -> None:
-    from harness.evaluating import counted_options, scoring_options
-    from harness.settings import Settings
+    from harness.pipeline.steps.score_model import counted_options
+    from harness.scoring.options import scoring_options
+    from harness.suite.run_options import Settings
 
     settings = Settings(mirror=None, offline=True)
     plain = scoring_options(load_suite("micro", ["scoring.backend=hf"]), settings)

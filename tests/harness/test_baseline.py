@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.baseline import read_baseline, save_baseline
-from harness.errors import IncompleteError, InputError
-from harness.items import items_path, read_items, write_items
-from harness.regression import check
-from harness.results import Role
+from harness.core.exceptions import IncompleteError, InputError
+from harness.core.record import Role
+from harness.core.run_files import items_path, read_items, write_items
+from harness.regression.baseline import read_baseline, save_baseline
+from harness.regression.check import check
 from tests.harness.sample_run import sample_run
 
 

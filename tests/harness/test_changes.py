@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.comparison import compare
-from harness.results import AVERAGE, Change, Comparison, Item, Role
-from harness.suite import ComparisonSpec
+from harness.comparison.compare import compare
+from harness.core.record import AVERAGE, Change, Comparison, Item, Role
+from harness.suite.spec import ComparisonSpec
 from tests.harness.test_comparison import entry, items
 
 MODELS = [

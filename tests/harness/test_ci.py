@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cli
-from harness.baseline import save_baseline
-from harness.ci import Findings, Places, findings_of, findings_of_error, publish
-from harness.ci.annotations import SHOWN, annotations, command
-from harness.ci.findings import Case
-from harness.ci.junit import junit_xml
-from harness.ci.summary import markdown
-from harness.errors import NotComparableError
-from harness.regression import RegressionVerdict, check
+from harness.core.exceptions import NotComparableError
+from harness.regression.baseline import save_baseline
+from harness.regression.check import RegressionVerdict, check
+from harness.regression.ci import Findings, Places, findings_of, findings_of_error, publish
+from harness.regression.ci.annotations import SHOWN, annotations, command
+from harness.regression.ci.findings import Case
+from harness.regression.ci.junit import junit_xml
+from harness.regression.ci.summary import markdown
 from tests.harness.sample_run import BENCHMARKS, sample_run
 
 SCHEMA = Path(__file__).with_name("junit.xsd")
@@ -48,7 +48,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def verdict(run_folder: Path, baseline: Path) -> RegressionVerdict:
-    from harness.run_folder import read_run
+    from harness.core.run_files import read_run
 
     return check(read_run(run_folder), run_folder, baseline)
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from cli import _fails_clearly, main
 from fusion.errors import FusionError
-from harness.errors import NotComparableError, StoreError
+from harness.core.exceptions import NotComparableError, StoreError
 
 
 def _command(error: BaseException) -> Result:

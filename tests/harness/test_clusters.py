@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.scoring.clusters import PASSAGES, cluster_of
+from harness.scoring.samples import PASSAGES, cluster_of
 
 
 @pytest.mark.parametrize("column", PASSAGES)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from harness.baseline import save_baseline
-from harness.errors import IncompleteError, InputError, NotComparableError
-from harness.items import items_path, read_items, write_items
-from harness.regression import check
-from harness.results import Role, RunRecord
+from harness.core.exceptions import IncompleteError, InputError, NotComparableError
+from harness.core.record import Role, RunRecord
+from harness.core.run_files import items_path, read_items, write_items
+from harness.regression.baseline import save_baseline
+from harness.regression.check import check
 from tests.harness.sample_run import sample_run
 
 

@@ -5,11 +5,11 @@ from typing import Literal
 
 import pytest
 
-from harness.comparison import compare, higher_is_better
-from harness.errors import InputError
-from harness.outcomes import BITS_PER_BYTE, SCORE
-from harness.results import AVERAGE, BenchmarkEntry, Comparison, Item, Role, Row
-from harness.suite import ComparisonSpec
+from harness.comparison.compare import compare, higher_is_better
+from harness.comparison.outcomes import BITS_PER_BYTE, SCORE
+from harness.core.exceptions import InputError
+from harness.core.record import AVERAGE, BenchmarkEntry, Comparison, Item, Role, Row
+from harness.suite.spec import ComparisonSpec
 
 MODELS = [("target", Role.TARGET), ("teacher", Role.SOURCE), ("clm", Role.CONTROL), ("fused", Role.FUSED)]
 SPEC = ComparisonSpec(resamples=500)

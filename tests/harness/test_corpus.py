@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.corpus import Candidate, Documents, _limited_bytes, content_fingerprint, load_documents
-from harness.errors import InputError
-from harness.suite import CorpusSpec
+from harness.core.exceptions import InputError
+from harness.data.corpus import Candidate, Documents, _limited_bytes, content_fingerprint, load_documents
+from harness.suite.spec import CorpusSpec
 
 
 def load(spec: CorpusSpec, folder: Path, mirror: Path | None = None) -> Documents:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from harness import costs
-from harness.costs import StageCost, corpus_tokens, estimate, matmul_speed, row_bytes
-from harness.suite import LoadedSuite, Suite
+from harness.pipeline import costs
+from harness.pipeline.costs import StageCost, corpus_tokens, estimate, matmul_speed, row_bytes
+from harness.suite.spec import LoadedSuite, Suite
 
 PARAMETERS = {"base": 100_000_000, "other": 200_000_000}
 CORPUS = 3_500_000  # bytes: a million tokens at 3.5 bytes each

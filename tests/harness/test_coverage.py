@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fusion.coverage import AttributionCount, CoverageCount
 from fusion.distributions import Distributions, TopK
 from fusion.projection import Projected, project
 from fusion.tokens import Encoding
 from fusion.vocabulary import VocabularyMap
-from harness.coverage import AttributionCount, CoverageCount
 
 
 def model(*windows: tuple[list[int], list[int]], exact: bool = True) -> Distributions:

@@ -7,9 +7,9 @@ import pytest
 
 from harness import doctor
 from harness.doctor import Finding, examine
-from harness.sandbox.bubblewrap import Bubblewrap
-from harness.sandbox.choice import Examined
-from harness.sandbox.landlock import Landlock
+from harness.sandbox.backends.bubblewrap import Bubblewrap
+from harness.sandbox.backends.landlock import Landlock
+from harness.sandbox.backends.selection import Examined
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.scoring import ScoringOptions, task_fingerprint
-from harness.scoring.selection import chosen
-from harness.suite import BenchmarkSpec
+from harness.scoring.limit import chosen
+from harness.suite.spec import BenchmarkSpec
 from tests.harness.scoring_world import arc_row, write_mirror, write_rows
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import formats
+from harness.core import formats
 
 
 @pytest.mark.parametrize(

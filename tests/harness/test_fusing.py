@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from fusion import shards
 from fusion.distributions import Distributions, TopK
+from fusion.method import _window_quality
 from fusion.shards import DistributionStore, store
 from fusion.tokens import Encoding
 from fusion.vocabulary import VocabularyMap
-from harness import fusing
-from harness.inputs import WindowText
-from harness.suite import FusionSpec
-from harness.teacher import read_teacher
+from harness.pipeline.steps import fuse as fusing
+from harness.pipeline.steps.align import align
+from harness.pipeline.steps.fused_rows import read_teacher
+from harness.pipeline.steps.write_windows import WindowText
+from harness.suite.spec import FusionSpec
 
 TOKENS = 50
 
@@ -74,7 +76,7 @@ class Stages:
     def align(self, source: str, spec: FusionSpec) -> dict[str, float]:
         draft: Any = SimpleNamespace(folder=self.folder(f"alignment:{source}"), facts={})
         here: Any = lambda _context: self.root  # noqa: E731
-        fusing.align(draft, self, names=("target", source), folders=(here, here), spec=spec)  # type: ignore[arg-type]
+        align(draft, self, names=("target", source), folders=(here, here), spec=spec)  # type: ignore[arg-type]
         found: dict[str, float] = draft.facts["coverage"]
         return found
 
@@ -103,7 +105,7 @@ def test_models_alike_but_for_bos_are_equally_good(granularity: str, stages: Sta
     np.save(stages.folder("alignment:source") / "rows.npy", np.array([-1, 0, 1]))
     spec = spec_of(granularity=granularity)
     teachers = list(fusing._teachers(stages, spec, "target", ["source"]))  # type: ignore[arg-type]
-    target, source = fusing._window_quality(teachers, stages.windows, spec)
+    target, source = _window_quality(teachers, stages.windows, spec)
     np.testing.assert_allclose(target, source)
     np.testing.assert_allclose(target, 0.75 / (5 * np.log(2)))
 
@@ -116,7 +118,7 @@ def test_a_model_that_cannot_read_the_text_is_not_the_best(stages: Stages) -> No
     stages.map("source", VocabularyMap.identity(TOKENS))
     np.save(stages.folder("alignment:source") / "rows.npy", np.array([0, 1]))
     teachers = list(fusing._teachers(stages, spec_of(), "target", ["source"]))  # type: ignore[arg-type]
-    target, source = fusing._window_quality(teachers, stages.windows, spec_of())
+    target, source = _window_quality(teachers, stages.windows, spec_of())
     np.testing.assert_allclose(target, 5.0 / (7 * np.log(2)))
     np.testing.assert_allclose(source, (1.1 + 6 * np.log(256)) / (7 * np.log(2)), rtol=1e-5)
 

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from harness.headline import Finding, headline
-from harness.results import Difference, Role
+from harness.comparison.headline import Finding, headline
+from harness.core.record import Difference, Role
 
 
 def finding(

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.scoring.journal import Journal, Response, request_key
-from harness.scoring.journaled import JournaledLM
+from harness.scoring.journal import Journal, JournaledLM, Response, request_key
 from harness.scoring.samples import doc_hash, item_ids
 
 GREEDY = {"until": ["\n"], "do_sample": False}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from harness.judging import judged
-from harness.pairing import Paired, Sides
-from harness.statistics import Floats
+from harness.comparison.statistics import Floats
+from harness.regression.decision import judged
+from harness.regression.pairing import Paired, Sides
 
 ALPHA = 0.05
 RUNS = 300
@@ -17,7 +17,7 @@ ABILITIES = {("a", "x"): (0.7, 0.5), ("b", "x"): (0.6, 0.4), ("c", "y"): (0.5, 0
 @pytest.fixture(autouse=True)
 def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough for p-values below alpha / 6 rows, and fast."""
-    monkeypatch.setattr("harness.judging.RESAMPLES", 400)
+    monkeypatch.setattr("harness.regression.decision.RESAMPLES", 400)
 
 
 def answers(rng: np.random.Generator, ability: float) -> Floats:

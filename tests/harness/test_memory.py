@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from harness.memory import RESET, forget_peak, peak_memory
+from harness.pipeline.runner import RESET, forget_peak, peak_memory
 
 pytestmark = pytest.mark.skipif(not RESET.exists(), reason="only Linux tells")
 BLOCK = 60_000_000  # bytes, well above what an interpreter moves by itself

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.micro import build, world
+from harness.data.micro import build, world
 
 MODELS = build.FOLDER / "models"
 NAMES = tuple(build.RECIPES)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from harness.acquire import prepare_datasets
-from harness.errors import InputError
-from harness.mirror_filling import fetch_from_hub, fill_mirror, write_dataset
+from harness.core.exceptions import InputError
+from harness.data.mirror import redirected
+from harness.data.mirror_filling import fetch_from_hub, fill_mirror, write_dataset
 from harness.scoring import ScoringOptions
-from harness.scoring.mirror import redirected
-from harness.suite import load_suite
+from harness.scoring.benchmark_data import prepare_datasets
+from harness.suite.load import load_suite
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -115,7 +115,7 @@ def test_prepare_writes_what_the_mirror_lacks_and_leaves_the_rest(
 
     wanted = [("owner/there", "main"), ("owner/new", "en"), ("owner/gone", None)]
     write_dataset(tmp_path / "owner/there/main", {"test": [{"x": 1}]})
-    monkeypatch.setattr("harness.acquire._wanted", lambda *_: wanted)
+    monkeypatch.setattr("harness.scoring.benchmark_data._wanted", lambda *_: wanted)
     monkeypatch.setattr("datasets.load_dataset", load)
     with pytest.raises(InputError, match="owner/gone cannot be fetched from the hub: no route") as caught:
         prepare_datasets(load_suite("pocket").suite, ScoringOptions(mirror=tmp_path))

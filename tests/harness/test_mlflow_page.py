@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError
-from harness.experiment import Results, sync_folder
-from harness.results import AVERAGE, Row, RunRecord
-from harness.suite import TrackingSpec
-from harness.tracking.names import clean
+from harness.core.exceptions import InputError
+from harness.core.record import AVERAGE, Row, RunRecord
+from harness.experiment import sync_folder
+from harness.pipeline.results_folder import Results
+from harness.suite.spec import TrackingSpec
+from harness.tracking.metric_names import clean
 from harness.tracking.ui import HOST, free_port, serve
 from tests.conftest import CHECKOUT
 from tests.harness.browser import chromium, wait_for

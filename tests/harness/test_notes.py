@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from fusion.presets import PRESETS
-from harness.comparison import compare
-from harness.notes import run_notes, trainings_notes
-from harness.suite import ComparisonSpec, FusionSpec
+from harness.comparison.compare import compare
+from harness.pipeline.notes import run_notes, trainings_notes
+from harness.suite.spec import ComparisonSpec, FusionSpec
 from tests.harness.sample_run import sample_benchmarks
 from tests.harness.test_comparison import TestTrainings, entry
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import cli
-from harness.suite import bundled_folder
+from harness.suite.load import bundled_folder
 
 TOKENIZERS = bundled_folder() / "micro" / "models"
 SIZE = {  # what a laptop can carry; method and objective stay the paper's

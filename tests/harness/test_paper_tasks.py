@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.evaluating import scoring_options
-from harness.results import Item
+from harness.core.record import Item
 from harness.scoring import (
     DatasetRef,
     LoadedLM,
@@ -21,8 +20,10 @@ from harness.scoring import (
     validate_benchmarks,
 )
 from harness.scoring.catalogue import resolve
-from harness.settings import Settings
-from harness.suite import BenchmarkSpec, LoadedSuite, bundled_suites, load_suite
+from harness.scoring.options import scoring_options
+from harness.suite.load import bundled_suites, load_suite
+from harness.suite.run_options import Settings
+from harness.suite.spec import BenchmarkSpec, LoadedSuite
 from suites.tasks.paper_functions import chrf, last_number, number_is_right
 from tests.harness.scoring_world import WORDS, write_model, write_rows
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import stages
-from harness.pipeline import Pipeline, build_pipeline
-from harness.settings import Settings
-from harness.suite import bundled_folder, load_suite
+from harness.pipeline import stage as stages
+from harness.pipeline.graph import Pipeline, build_pipeline
+from harness.suite.load import bundled_folder, load_suite
+from harness.suite.run_options import Settings
 
 
 def _pipeline(*overrides: str) -> Pipeline:
@@ -93,18 +93,18 @@ def test_several_seeds_share_all_that_comes_before_the_training(keys: dict[str, 
 @pytest.mark.parametrize(
     ("module", "families"),
     [
-        ("harness.fusing", {"distributions", "vocabulary", "alignment", "fusion"}),
-        ("harness.training", {"training:fused", "training:control"}),
-        ("fusion.continuation", {"alignment", "fusion"}),
-        ("fusion.release", {"alignment"}),
+        ("harness.pipeline.steps.fuse", {"distributions", "vocabulary", "alignment", "fusion"}),
+        ("harness.pipeline.steps.train_target", {"training:fused", "training:control"}),
+        ("fusion.next_token", {"alignment", "fusion"}),
+        ("fusion.fusellm_release", {"alignment"}),
         ("fusion.objective", {"training:fused", "training:control"}),
-        ("harness.micro.vocabularies", {"corpus"}),
+        ("harness.data.micro.vocabularies", {"corpus"}),
     ],
 )
 def test_an_edited_module_repeats_every_stage_that_it_serves(
     keys: dict[str, str], module: str, families: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = stages.code_version
+    original = code_versions.code_version
     monkeypatch.setattr(stages, "code_version", lambda m: "edited" if m == module else original(m))
     pipeline = _pipeline()
     own = {s.name for s in pipeline.stages if module in stages.with_imports(s.code)}

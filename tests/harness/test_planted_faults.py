@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import evaluating
-from harness.errors import NotComparableError
-from harness.experiment import Finished, Results, check_run, run_suite
-from harness.regression import RegressionVerdict
-from harness.settings import Settings
-from harness.suite import bundled_folder, load_suite
+from harness.core.exceptions import NotComparableError
+from harness.experiment import Finished, check_run, run_suite
+from harness.pipeline.results_folder import Results
+from harness.pipeline.steps import score_model as evaluating
+from harness.regression.check import RegressionVerdict
+from harness.suite.load import bundled_folder, load_suite
+from harness.suite.run_options import Settings
 from tests.conftest import CHECKOUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planted_faults")]
@@ -67,14 +68,14 @@ def without(results: Path, folder: Path, stages: tuple[str, ...]) -> Path:
 
 def loss_off_by_one(patch: pytest.MonkeyPatch) -> None:
     """Every position learns what the teacher expected one position earlier."""
-    from harness.teacher import read_teacher
+    from harness.pipeline.steps.fused_rows import read_teacher
 
     def shifted(folder: Path) -> Any:
         rows = read_teacher(folder)
         names = ("ids", "probabilities", "leftover", "kept")
         return replace(rows, **{name: np.roll(getattr(rows, name), 1, axis=0) for name in names})
 
-    patch.setattr("harness.training.read_teacher", shifted)
+    patch.setattr("harness.pipeline.steps.train_target.read_teacher", shifted)
 
 
 def vocabulary_map_shuffled(patch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,7 @@ def vocabulary_map_shuffled(patch: pytest.MonkeyPatch) -> None:
 
 def teacher_ignored(patch: pytest.MonkeyPatch) -> None:
     """The fused rows are there, and nobody reads them."""
-    patch.setattr("harness.training.read_teacher", lambda _: None)
+    patch.setattr("harness.pipeline.steps.train_target.read_teacher", lambda _: None)
 
 
 def half_the_steps(patch: pytest.MonkeyPatch) -> None:
@@ -139,7 +140,7 @@ def wrong_few_shot(patch: pytest.MonkeyPatch, folder: Path) -> None:
     def elsewhere(*args: Any) -> Any:
         return replace(original(*args), task_folders=(tasks,))
 
-    patch.setattr("harness.evaluating.scoring_options", elsewhere)
+    patch.setattr("harness.scoring.options.scoring_options", elsewhere)
 
 
 def test_another_few_shot_is_not_comparable(

@@ -5,7 +5,7 @@ from math import comb, isclose
 import numpy as np
 import pytest
 
-from harness.power import (
+from harness.comparison.power import (
     EXACT_ITEMS,
     connor_items,
     critical_counts,
@@ -16,7 +16,7 @@ from harness.power import (
     power_to_find,
     smallest_difference,
 )
-from harness.statistics import mcnemar_exact
+from harness.comparison.statistics import mcnemar_exact
 
 
 def test_fewer_than_six_items_show_nothing() -> None:

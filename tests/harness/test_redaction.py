@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from harness import record
-from harness.errors import StageError, SuiteError
-from harness.redaction import is_redacted, redact, redact_all
-from harness.results import Comparison, Verdict
-from harness.suite import load_suite
+from harness.core.exceptions import StageError, SuiteError
+from harness.core.record import Comparison, Verdict
+from harness.core.redaction import is_redacted, redact, redact_all
+from harness.pipeline import run_record as record
+from harness.suite.load import load_suite
 
 
 @pytest.mark.parametrize(

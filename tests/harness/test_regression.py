@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.baseline import save_baseline
-from harness.items import items_path, read_items, write_items
-from harness.regression import RegressionVerdict, check
-from harness.results import Role, RunRecord
+from harness.core.record import Role, RunRecord
+from harness.core.run_files import items_path, read_items, write_items
+from harness.regression.baseline import save_baseline
+from harness.regression.check import RegressionVerdict, check
 from tests.harness.sample_run import BENCHMARKS, sample_run
 
 FUSED = 4  # the fused model's place among the accuracies

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.samplers import ContextSampler, FirstNSampler
 
-from harness.scoring.replay import ReplayedSampler, draws_in_sequence, replay_draws
+from harness.scoring.limit import ReplayedSampler, draws_in_sequence, replay_draws
 
 POOL = [{"n": i % 6} for i in range(9)]  # 0, 1 and 2 are there twice
 CHOSEN = st.sets(st.integers(0, len(POOL) - 1), min_size=1).map(sorted)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from harness.comparison import compare
-from harness.formats import interval, number
+from harness.comparison.compare import compare
+from harness.core.formats import interval, number
+from harness.core.record import Role, RunRecord
 from harness.report import write_report
-from harness.report.background import transfer_table
+from harness.report.charts import change_track, curve_panel, difference_track, reach_of, score_track, ticks
 from harness.report.markup import Markup, tag
 from harness.report.page import page
-from harness.report.pictures import change_track, curve_panel, difference_track, reach_of, score_track, ticks
-from harness.results import Role, RunRecord
-from harness.suite import ComparisonSpec
+from harness.report.provenance import transfer_table
+from harness.suite.spec import ComparisonSpec
 from tests.harness.sample_run import sample_run
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from harness.items import read_items
-from harness.pipeline import build_pipeline
-from harness.results import Item
-from harness.runner import Outcome, Silent, run_stages
+from harness.core.record import Item
+from harness.core.run_files import read_items
+from harness.pipeline.graph import build_pipeline
+from harness.pipeline.runner import Outcome, Silent, run_stages
+from harness.pipeline.store import Store
 from harness.scoring import ScoringOptions, load_lm, score_benchmark, score_with_journal, tasks
-from harness.settings import Settings
-from harness.store import Store
-from harness.suite import BenchmarkSpec, load_suite
+from harness.suite.load import load_suite
+from harness.suite.run_options import Settings
+from harness.suite.spec import BenchmarkSpec
 from tests.conftest import CHECKOUT
 from tests.harness.scoring_world import arc_row, write_mirror, write_model, write_rows
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from harness.results import RunRecord
+from harness.core.record import RunRecord
 from tests.conftest import CHECKOUT
 
 pytestmark = pytest.mark.xdist_group("micro_run")  # one process computes the run that all of these look at
@@ -225,11 +225,11 @@ def test_a_suite_with_mistakes_is_refused_before_anything_is_computed(tmp_path: 
 
 def test_part_of_a_stages_name_means_all_of_that_family() -> None:
     """`--only` takes a family at every colon, and refuses what is none with the nearest that is."""
-    from harness.errors import SuiteError
+    from harness.core.exceptions import SuiteError
     from harness.experiment import _only
-    from harness.pipeline import build_pipeline
-    from harness.settings import Settings
-    from harness.suite import load_suite
+    from harness.pipeline.graph import build_pipeline
+    from harness.suite.load import load_suite
+    from harness.suite.run_options import Settings
 
     pipeline = build_pipeline(load_suite("micro"), Settings(mirror=None, offline=True))
     chosen = {stage.name for stage in _only(pipeline, ["scoring:target"])}

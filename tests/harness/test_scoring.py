@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
-from harness.errors import InputError
-from harness.results import Item
+from harness.core.exceptions import InputError
+from harness.core.record import Item
 from harness.sandbox import confining
 from harness.scoring import (
     DatasetRef,
@@ -22,7 +22,7 @@ from harness.scoring import (
 )
 from harness.scoring.gold import Gold, bits_per_byte
 from harness.scoring.samples import doc_hash, item_ids
-from harness.suite import BenchmarkSpec
+from harness.suite.spec import BenchmarkSpec
 from tests.harness.scoring_world import arc_row, humaneval_row, write_mirror, write_model, write_rows
 
 
@@ -264,7 +264,7 @@ def _unexpected(*_: Any, **__: Any) -> Any:
 def test_the_mirror_serves_every_split_and_columns_as_they_are(options: ScoringOptions) -> None:
     import datasets
 
-    from harness.scoring.mirror import redirected
+    from harness.data.mirror import redirected
 
     before = datasets.load_dataset
     with redirected(options):
@@ -278,7 +278,7 @@ def test_the_mirror_serves_every_split_and_columns_as_they_are(options: ScoringO
 def test_a_changed_mirror_is_read_again(tmp_path: Path) -> None:
     import datasets
 
-    from harness.scoring.mirror import redirected
+    from harness.data.mirror import redirected
 
     path = tmp_path / "a" / "b" / "test.jsonl"
     for count in (2, 3):
@@ -290,7 +290,7 @@ def test_a_changed_mirror_is_read_again(tmp_path: Path) -> None:
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     import datasets
 
-    from harness.scoring.mirror import redirected
+    from harness.data.mirror import redirected
 
     path = tmp_path / "a" / "b" / "test.jsonl"
     path.parent.mkdir(parents=True)

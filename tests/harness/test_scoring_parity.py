@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.results import Item
+from harness.core.record import Item
 from harness.scoring import ScoringOptions, load_lm, score_benchmark
+from harness.scoring.limit import chosen
 from harness.scoring.samples import doc_hash, item_ids
-from harness.scoring.selection import chosen
 from harness.scoring.tasks import inspect_tasks
-from harness.suite import BenchmarkSpec
+from harness.suite.spec import BenchmarkSpec
 from tests.harness.scoring_world import arc_row, run_command_line, write_mirror, write_model, write_rows
 
 pytestmark = pytest.mark.slow
@@ -140,9 +140,9 @@ def test_smollm2_scores_as_on_the_command_line(tmp_path: Path, shared: Path) -> 
 
 def smollm2(folder: Path) -> Path:
     """SmolLM2-135M-Instruct from FUSEGAUGE_SMOLLM2, else from its wheel; skips where neither is there."""
-    from harness.acquire import acquire_model
-    from harness.errors import FuseGaugeError
-    from harness.suite import ModelSpec, WheelSpec
+    from harness.core.exceptions import FuseGaugeError
+    from harness.data.model_files import acquire_model
+    from harness.suite.spec import ModelSpec, WheelSpec
 
     if given := os.environ.get("FUSEGAUGE_SMOLLM2"):
         return Path(given)

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.scoring.limit import chosen
 from harness.scoring.samples import doc_hash, item_ids
-from harness.scoring.selection import chosen
 
 DOCUMENTS = st.lists(st.integers(0, 30).map(lambda i: {"question": f"number {i}"}), min_size=1, max_size=25)
 LIMITS = st.integers(1, 30)

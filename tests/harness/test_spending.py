@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from harness.comparison import compare
-from harness.results import Role, StageEntry, TrainingCurve
-from harness.spending import for_fusion, gains_per_token, model_effort, spent
+from harness.comparison.compare import compare
+from harness.core.effort import for_fusion, gains_per_token, model_effort, spent
+from harness.core.record import Role, StageEntry, TrainingCurve
 from tests.harness.test_comparison import PAIR, SPEC, entry, items, two
 
 PARAMETERS = {"big": 1000, "fused": 10}

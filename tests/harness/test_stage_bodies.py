@@ -13,15 +13,18 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from fusion.errors import FusionError
+from fusion.method import _map
 from fusion.training import Anneal, Objective
-from harness import fusing, training
-from harness.errors import StageError
-from harness.inputs import WindowText
-from harness.pipeline import build_pipeline
-from harness.runner import Outcome, Silent, run_stages
-from harness.settings import Settings
-from harness.store import Store
-from harness.suite import FusionSpec, bundled_folder, load_suite
+from harness.core.exceptions import StageError
+from harness.pipeline.graph import build_pipeline
+from harness.pipeline.runner import Outcome, Silent, run_stages
+from harness.pipeline.steps import extract_distributions as extracting
+from harness.pipeline.steps import train_target as training
+from harness.pipeline.steps.write_windows import WindowText
+from harness.pipeline.store import Store
+from harness.suite.load import bundled_folder, load_suite
+from harness.suite.run_options import Settings
+from harness.suite.spec import FusionSpec
 
 pytestmark = pytest.mark.xdist_group("stage_bodies")  # one process computes what the others reuse
 
@@ -75,14 +78,14 @@ def test_spelling_sees_other_equals_than_bytes(store: Store) -> None:
 def test_there_is_no_prefix_map_by_spelling() -> None:
     spec = FusionSpec(compare="spelling", vocabulary="prefix")
     with pytest.raises(FusionError, match="no vocabulary map 'prefix' by spelling"):
-        fusing._map(MODELS / "code", MODELS / "target", spec)
+        _map(MODELS / "code", MODELS / "target", spec)
 
 
 def test_the_threshold_of_the_map_is_the_suites() -> None:
     """At 0 only equal tokens are mapped, and more of them the further a nearest token may be."""
 
     def mapped(**choices: Any) -> int:
-        found = fusing._map(MODELS / "code", MODELS / "target", FusionSpec.model_validate(choices))
+        found = _map(MODELS / "code", MODELS / "target", FusionSpec.model_validate(choices))
         return int((found.target_ids >= 0).sum())
 
     none, some, more = (mapped(vocabulary="mined", vocabulary_threshold=t) for t in (0.0, 0.34, 0.6))
@@ -132,11 +135,11 @@ def test_a_document_that_breaks_a_model_is_named(tmp_path: Path, monkeypatch: py
     weights[name][token] = np.nan
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     windows = [WindowText(5, "code", "def f(x):", True), WindowText(8, "text", "x + 7 is it", True)]
-    monkeypatch.setattr(fusing, "read_windows", lambda _context: windows)
+    monkeypatch.setattr(extracting, "read_windows", lambda _context: windows)
     draft: Any = SimpleNamespace(scratch=tmp_path, folder=tmp_path, facts={})
     context: Any = SimpleNamespace(report=lambda *_: None)
     with pytest.raises(FusionError) as caught:
-        fusing.extract_distributions(
+        extracting.extract_distributions(
             draft,
             context,
             model=lambda _context: broken,
@@ -154,4 +157,4 @@ def test_a_document_that_breaks_a_model_is_named(tmp_path: Path, monkeypatch: py
 def test_an_error_that_speaks_of_no_window_stays_as_it_is(message: str) -> None:
     error = FusionError(message, remedy="do this")
     windows = [WindowText(0, "code", "a", True)]
-    assert fusing._with_document(error, windows, FusionSpec()) is error
+    assert extracting._with_document(error, windows, FusionSpec()) is error

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.statistics import (
+from harness.comparison.statistics import (
     Design,
     benjamini_hochberg,
     bootstrap,

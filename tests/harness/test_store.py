@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.atomic import write_text_atomically
-from harness.errors import InputError, StoreError
-from harness.runner import Silent, run_stages
-from harness.stages import Context, Stage, in_order, with_imports
-from harness.store import Draft, Store
+from harness.core.exceptions import InputError, StoreError
+from harness.core.files import write_text_atomically
+from harness.pipeline.runner import Silent, run_stages
+from harness.pipeline.stage import Context, Stage, in_order, with_imports
+from harness.pipeline.store import Draft, Store
 
 
 def _write(store: Store, text: str = "hello") -> Path:
@@ -150,7 +150,7 @@ def _count(draft: Draft, _: Context) -> None:
 
 
 def _run_counted(root: str) -> None:
-    stage = Stage("slow", {}, (), ("harness.errors",), _count)
+    stage = Stage("slow", {}, (), ("harness.core.exceptions",), _count)
     run_stages([stage], Store(Path(root) / "store"), Silent())
 
 
@@ -175,7 +175,7 @@ def test_a_locked_key_is_refused_after_the_timeout(tmp_path: Path) -> None:
         pass
 
 
-def _stage(name: str, *inputs: Stage, code: str = "harness.errors", **params: object) -> Stage:
+def _stage(name: str, *inputs: Stage, code: str = "harness.core.exceptions", **params: object) -> Stage:
     def work(draft: Draft, context: Context) -> None:
         text = name + "".join((e.folder / "out").read_text() for e in context.inputs.values())
         (draft.folder / "out").write_text(text)
@@ -188,14 +188,14 @@ def test_a_key_depends_on_parameters_inputs_and_code_and_on_nothing_else() -> No
     assert base.key == _stage("b", _stage("a", x=1)).key
     assert base.key != _stage("b", _stage("a", x=2)).key
     assert base.key != _stage("b", _stage("a", x=1), y=1).key
-    assert base.key != _stage("b", _stage("a", x=1), code="harness.store").key
+    assert base.key != _stage("b", _stage("a", x=1), code="harness.pipeline.store").key
     assert base.key != _stage("c", _stage("a", x=1)).key
 
 
 def test_a_module_of_fusion_brings_along_what_it_imports() -> None:
-    found = with_imports(["fusion.training", "harness.errors"])
-    assert {"fusion.training", "fusion.objective", "fusion.decoder", "harness.errors"} <= set(found)
-    assert not any(m.startswith("harness.") and m != "harness.errors" for m in found)
+    found = with_imports(["fusion.training", "harness.core.exceptions"])
+    assert {"fusion.training", "fusion.objective", "fusion.decoder", "harness.core.exceptions"} <= set(found)
+    assert not any(m.startswith("harness.") and m != "harness.core.exceptions" for m in found)
 
 
 def test_a_library_in_the_key_is_named_with_its_release() -> None:

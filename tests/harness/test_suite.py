@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fusion.presets import PRESETS
-from harness.errors import SuiteError
-from harness.suite import FusionSpec, LoadedSuite, description, limit_items, load_suite, resolved
-from harness.suite_yaml import apply_overrides, read_yaml
-from harness.synonyms import SYNONYMS
+from harness.core.exceptions import SuiteError
+from harness.suite.load import description, limit_items, load_suite
+from harness.suite.spec import FusionSpec, LoadedSuite, resolved
+from harness.suite.synonyms import SYNONYMS
+from harness.suite.yaml_text import apply_overrides, read_yaml
 
 SMALL: dict[str, Any] = {
     "version": 1,

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.errors import InputError, SuiteError
-from harness.model_reference import HubRepository, reference_of
-from harness.published import published_names, read_published
-from harness.results import Role
-from harness.suite import FusionSpec, LoadedSuite, ModelSpec, bundled_suites, load_suite
+from harness.core.exceptions import InputError, SuiteError
+from harness.core.record import Role
+from harness.suite.load import bundled_suites, load_suite
+from harness.suite.published import published_names, read_published
+from harness.suite.references import HubRepository, reference_of
+from harness.suite.spec import FusionSpec, LoadedSuite, ModelSpec
 from tests.conftest import CHECKOUT
 
 

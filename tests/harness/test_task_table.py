@@ -8,10 +8,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 import cli
-from harness.power import DISCORDANT, smallest_difference
-from harness.settings import Settings
-from harness.suite import load_suite
-from harness.task_table import BenchmarkRow, TaskTable, task_table
+from harness.comparison.power import DISCORDANT, smallest_difference
+from harness.scoring.task_table import BenchmarkRow, TaskTable, task_table
+from harness.suite.load import load_suite
+from harness.suite.run_options import Settings
 from tests.harness.scoring_world import write_mirror
 
 SUITE = {

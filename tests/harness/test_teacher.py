@@ -7,7 +7,7 @@ import pytest
 
 from fusion.functions import Fused
 from fusion.projection import Projected
-from harness.teacher import NO_ENTRY, TeacherWriter, read_teacher
+from harness.pipeline.steps.fused_rows import NO_ENTRY, TeacherWriter, read_teacher
 
 OFFSETS = np.array([0, 2, 2, 5])
 ROWS = Fused(

@@ -5,10 +5,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from harness.comparison import compare
-from harness.results import Item, Role, RunRecord
-from harness.suite import ComparisonSpec
-from harness.terminal import render_comparison
+from harness.comparison.compare import compare
+from harness.core.record import Item, Role, RunRecord
+from harness.report.terminal import render_comparison
+from harness.suite.spec import ComparisonSpec
 from tests.harness.sample_run import sample_run
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.errors import InputError, SuiteError
-from harness.suite import load_suite
-from harness.tolerance import of_benchmark, of_capability, overridden
+from harness.core.exceptions import InputError, SuiteError
+from harness.suite.load import load_suite
+from harness.suite.tolerance import of_benchmark, of_capability, overridden
 
 NAMES = ("arc_easy", "commonsense")
 SET = "comparison.tolerance"

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from harness.errors import IncompleteError, InputError, TrackingError
-from harness.results import RunRecord
-from harness.suite import TrackingSpec
+from harness.core.exceptions import IncompleteError, InputError, TrackingError
+from harness.core.record import RunRecord
+from harness.suite.spec import TrackingSpec
 from harness.tracking import TrackingLinks, sync, sync_run
+from harness.tracking.saved_view import view_tag
 from harness.tracking.ui import free_port
-from harness.tracking.view import view_tag
 from tests.harness.sample_run import sample_run
 
 SPEC = TrackingSpec(experiment="fuse tests")
@@ -331,7 +331,7 @@ def test_a_database_that_cannot_be_opened_is_not_tried_for_minutes(
 def test_a_database_that_another_program_holds_is_named(
     results: Path, synced: tuple[RunRecord, Path, TrackingLinks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.tracking.backend._BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("harness.tracking.server._BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(results / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TrackingError, match="locked"):

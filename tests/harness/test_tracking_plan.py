@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError
-from harness.redaction import redact
-from harness.results import Cell, Comparison, Item, Role, Row, RunRecord, TrainingCurve, Verdict
-from harness.suite import TrackingSpec
-from harness.tracking.backend import SETTINGS, locate
+from harness.core.exceptions import InputError
+from harness.core.record import Cell, Comparison, Item, Role, Row, RunRecord, TrainingCurve, Verdict
+from harness.core.redaction import redact
+from harness.suite.spec import TrackingSpec
 from harness.tracking.links import links, ui_base, ui_command
+from harness.tracking.metric_names import clean, distinct, metric_key
 from harness.tracking.model_plan import (
     TABLE_ROWS,
     TEXT_SHOWN,
@@ -27,11 +27,11 @@ from harness.tracking.model_plan import (
     item_table,
     model_plans,
 )
-from harness.tracking.names import clean, distinct, metric_key
 from harness.tracking.parent_plan import description, parent_plan
+from harness.tracking.saved_view import LARGEST, view_value
 from harness.tracking.scores import OVERALL, lines, scores_of
+from harness.tracking.server import SETTINGS, locate
 from harness.tracking.sync import _tracking_error
-from harness.tracking.view import LARGEST, view_value
 from tests.harness.sample_run import sample_run
 
 MLFLOW_KEY = re.compile(r"^[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)?$")

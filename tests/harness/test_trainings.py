@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.statistics import Design, Floats
-from harness.trainings import critical_value, item_variance, over_trainings
+from harness.comparison.seed_variance import critical_value, item_variance, over_trainings
+from harness.comparison.statistics import Design, Floats
 
 RUNS = 1000
 

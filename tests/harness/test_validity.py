@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from harness.differences import CORRECTIONS, adjusted, row_of
-from harness.outcomes import Outcomes, averages, overall
-from harness.power import difference_beyond_spread, smallest_difference
-from harness.results import AVERAGE, Difference, Role, Row
-from harness.statistics import Design, Floats, bootstrap, mcnemar_exact, paired_permutation
-from harness.suite import ComparisonSpec
+from harness.comparison.differences import CORRECTIONS, adjusted, row_of
+from harness.comparison.outcomes import Outcomes, averages, overall
+from harness.comparison.power import difference_beyond_spread, smallest_difference
+from harness.comparison.statistics import Design, Floats, bootstrap, mcnemar_exact, paired_permutation
+from harness.core.record import AVERAGE, Difference, Role, Row
+from harness.suite.spec import ComparisonSpec
 
 RUNS = 1000
 SPEC = ComparisonSpec(resamples=199)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from harness.comparison import compare
-from harness.results import AVERAGE, Cell, Difference, Role, Row
-from harness.suite import ComparisonSpec
-from harness.view import MARKS, likelihood_rows, models_of, score_rows, standing
+from harness.comparison.compare import compare
+from harness.core.record import AVERAGE, Cell, Difference, Role, Row
+from harness.report.rows import MARKS, likelihood_rows, models_of, score_rows, standing
+from harness.suite.spec import ComparisonSpec
 from tests.harness.sample_run import BENCHMARKS, MODELS, draw_items, sample_benchmarks
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.scoring import LoadedLM, ScoringOptions, load_lm, score_benchmark, validate_benchmarks
+from harness.scoring.bbh_filter import DEFECTIVE, NAME
 from harness.scoring.fingerprint import described
 from harness.scoring.tasks import filter_names, inspect_tasks
-from harness.scoring.whole_answer import DEFECTIVE, NAME
-from harness.suite import BenchmarkSpec
+from harness.suite.spec import BenchmarkSpec
 from tests.harness.scoring_world import write_mirror, write_model, write_rows
 
 BBH = BenchmarkSpec(name="bbh", tasks=("bbh_cot_fewshot_navigate",), metrics=("exact_match",))

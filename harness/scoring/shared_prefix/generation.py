@@ -16,12 +16,12 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from harness.scoring.shared_prefix.attention import RowsLayout
-from harness.scoring.shared_prefix.guesses import Guesser
+from harness.scoring.shared_prefix.kv_cache import RowCache, trunk_layers
 from harness.scoring.shared_prefix.memory import Capacity
 from harness.scoring.shared_prefix.packing import pack
 from harness.scoring.shared_prefix.prefixes import Tokens, groups
+from harness.scoring.shared_prefix.prompt_lookup import Guesser
 from harness.scoring.shared_prefix.reader import TreeReader, kept
-from harness.scoring.shared_prefix.rows import RowCache, trunk_layers
 
 Stopped = Callable[[Sequence[int]], bool]  # whether the tokens generated so far end a row
 

@@ -15,14 +15,14 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from harness.errors import nearest
-from harness.scoring.patching import replaced
+from harness.core.environment import replaced
+from harness.core.exceptions import nearest
 from harness.scoring.shared_prefix import NAME
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.loglikelihood import Request, Score, score
 from harness.scoring.shared_prefix.memory import Capacity, capacity, with_less
-from harness.scoring.shared_prefix.proof import window_disagreement
 from harness.scoring.shared_prefix.reader import Reader, TreeReader
+from harness.scoring.shared_prefix.self_check import window_disagreement
 from harness.scoring.shared_prefix.strategies import Asked, Chosen, choose, rope_limit, sliding_window
 
 STRATEGIES = get_args(Asked)

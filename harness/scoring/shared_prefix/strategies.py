@@ -15,9 +15,9 @@ from typing import Any, Literal
 from fusion.decoder import Decoder, split_model
 from fusion.errors import FusionError
 from harness.scoring.shared_prefix.packed_linear import pack_linears, packable, unpack_linears
-from harness.scoring.shared_prefix.proof import CONTEXT, Expected, disagreement, proof_cases
 from harness.scoring.shared_prefix.reader import Reader, TreeReader
 from harness.scoring.shared_prefix.reuse import ReuseReader
+from harness.scoring.shared_prefix.self_check import CONTEXT, Expected, disagreement, proof_cases
 
 Strategy = Literal["tree", "reuse", "plain"]
 Asked = Literal["auto", "tree", "reuse", "plain"]

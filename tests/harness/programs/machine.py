@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.sandbox.choice import confining
-from harness.sandbox.languages import LANGUAGES
-from harness.sandbox.toolchains import install_command, lacks, toolchain
+from harness.sandbox.backends.selection import confining
+from harness.sandbox.languages.table import LANGUAGES
+from harness.sandbox.languages.toolchains import install_command, lacks, toolchain
 
 
 def require(language: str) -> None:

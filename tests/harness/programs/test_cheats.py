@@ -3,8 +3,8 @@
 import pytest
 
 from harness.sandbox import Ruling
-from harness.sandbox.programs import Program, judge_programs
-from harness.sandbox.trials import trial
+from harness.sandbox.languages.programs import Program, judge_programs
+from harness.sandbox.languages.self_test import trial
 from tests.harness.programs.machine import require
 
 LEAVING = {  # ends well before the first test

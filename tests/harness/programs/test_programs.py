@@ -2,11 +2,11 @@
 
 import pytest
 
-from harness.errors import InputError
+from harness.core.exceptions import InputError
 from harness.sandbox import FIRST_HALF, SECOND_HALF
-from harness.sandbox.languages import LANGUAGES
-from harness.sandbox.programs import Program, job_of, source_of
-from harness.sandbox.trials import trial
+from harness.sandbox.languages.programs import Program, job_of, source_of
+from harness.sandbox.languages.self_test import trial
+from harness.sandbox.languages.table import LANGUAGES
 from tests.harness.programs.machine import require
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError
-from harness.results import Item
-from harness.sandbox import Ruling, Verdict, toolchains, trials
+from harness.core.exceptions import InputError
+from harness.core.record import Item
+from harness.sandbox import Ruling, Verdict
+from harness.sandbox.languages import self_test as trials
+from harness.sandbox.languages import toolchains
 from harness.scoring import (
     DatasetRef,
     LoadedLM,
@@ -17,13 +19,14 @@ from harness.scoring import (
     availability,
     datasets_of,
     how_executed,
-    judging,
     score_benchmark,
     task_fingerprint,
     validate_benchmarks,
 )
-from harness.scoring.judging import scores
-from harness.suite import BenchmarkSpec, bundled_folder
+from harness.scoring import execution as judging
+from harness.scoring.execution import scores
+from harness.suite.load import bundled_folder
+from harness.suite.spec import BenchmarkSpec
 from suites.tasks.languages.programs import cut, humaneval_candidates, multipl_e_candidates
 from tests.harness.programs import humaneval_rows, multipl_e_rows
 from tests.harness.programs.machine import require

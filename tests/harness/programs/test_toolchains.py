@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor_languages
-from harness.doctor_languages import examine_languages
-from harness.errors import InputError
-from harness.sandbox import required, toolchains, trials
-from harness.sandbox.languages import LANGUAGES
-from harness.sandbox.programs import job_of
-from harness.sandbox.toolchains import install_command, lacks, missing_languages, toolchain
+from harness import doctor as doctor_languages
+from harness.core.exceptions import InputError
+from harness.doctor import examine_languages
+from harness.sandbox import required
+from harness.sandbox.languages import self_test as trials
+from harness.sandbox.languages import toolchains
+from harness.sandbox.languages.programs import job_of
+from harness.sandbox.languages.table import LANGUAGES
+from harness.sandbox.languages.toolchains import install_command, lacks, missing_languages, toolchain
 from tests.harness.programs.machine import require
 
 TRIAL = trials.trial

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.sandbox import Ruling
-from harness.sandbox.languages import LANGUAGES
-from harness.sandbox.programs import Program, judge_programs
-from harness.sandbox.trials import flaw
+from harness.sandbox.languages.programs import Program, judge_programs
+from harness.sandbox.languages.self_test import flaw
+from harness.sandbox.languages.table import LANGUAGES
 from suites.tasks.languages.programs import humaneval_candidates, multipl_e_candidates, program_of
 from tests.harness.programs import humaneval_rows, multipl_e_rows
 from tests.harness.programs.machine import require

@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.sandbox.backend import PATH, Backend
+from harness.sandbox.backends.base import PATH, Backend
 from harness.sandbox.executor import execute
 from harness.sandbox.job import Job
-from harness.sandbox.nonce import judge_job
+from harness.sandbox.languages.nonce import judge_job
 from harness.sandbox.python_program import LIMITS, PythonProgram, judge_python
 from harness.sandbox.users import spare_user
 from tests.harness.sandbox.attack import Attack

@@ -7,10 +7,10 @@ import json
 import sys
 from dataclasses import asdict
 
-from harness.sandbox.backend import Backend
-from harness.sandbox.bubblewrap import Bubblewrap, candidates
-from harness.sandbox.choice import lack
-from harness.sandbox.landlock import Landlock
+from harness.sandbox.backends.base import Backend
+from harness.sandbox.backends.bubblewrap import Bubblewrap, candidates
+from harness.sandbox.backends.landlock import Landlock
+from harness.sandbox.backends.selection import lack
 from harness.sandbox.pool import in_order
 from tests.harness.sandbox.arena import attempt, can_be_tried
 from tests.harness.sandbox.attacks import ATTACKS

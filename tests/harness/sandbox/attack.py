@@ -6,8 +6,8 @@ Plain data without pytest, so that another user with another Python can try it t
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.sandbox.backend import interpreter
-from harness.sandbox.inside import BARE
+from harness.sandbox.backends.base import interpreter
+from harness.sandbox.inside.first import BARE
 from harness.sandbox.job import Job, Limits
 from harness.sandbox.python_program import PythonProgram
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness.sandbox.job import Bind, Job, Limits, Step
-from harness.sandbox.nonce import FIRST_HALF, SECOND_HALF
+from harness.sandbox.languages.nonce import FIRST_HALF, SECOND_HALF
 from tests.harness.sandbox.attack import Attack
 
 _LIMITS = Limits(cpu_seconds=10, wall_seconds=20.0, memory_bytes=1 << 30, address_space=False, processes=128)

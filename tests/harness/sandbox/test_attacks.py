@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from harness.sandbox import Unconfined, confining
-from harness.sandbox.backend import interpreter
-from harness.sandbox.bubblewrap import Bubblewrap
-from harness.sandbox.landlock import Landlock
-from harness.sandbox.nonce import judge_job
+from harness.sandbox.backends.base import interpreter
+from harness.sandbox.backends.bubblewrap import Bubblewrap
+from harness.sandbox.backends.landlock import Landlock
+from harness.sandbox.languages.nonce import judge_job
 from harness.sandbox.pool import in_order
+from harness.sandbox.program_verdict import Ruling
 from harness.sandbox.users import spare_user
-from harness.sandbox.verdict import Ruling
 from tests.conftest import CHECKOUT
 from tests.harness.sandbox.arena import Row, attempt, can_be_tried
 from tests.harness.sandbox.attack import Attack

@@ -6,7 +6,7 @@ from math import comb, isclose
 
 import pytest
 
-from harness.errors import InputError
+from harness.core.exceptions import InputError
 from harness.sandbox import CodeEval, Unconfined, confining, metric, pass_at_k
 from tests.conftest import CHECKOUT
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError, SandboxError
-from harness.sandbox import Bind, Job, Limits, Step, Unconfined, choice, confining, run, run_all
-from harness.sandbox.backend import Backend, Launch, interpreter
-from harness.sandbox.bubblewrap import Bubblewrap
-from harness.sandbox.choice import lack
+from harness.core.exceptions import InputError, SandboxError
+from harness.sandbox import Bind, Job, Limits, Step, Unconfined, confining, run, run_all
+from harness.sandbox.backends import selection as choice
+from harness.sandbox.backends.base import Backend, Launch, interpreter
+from harness.sandbox.backends.bubblewrap import Bubblewrap
+from harness.sandbox.backends.selection import lack
 from harness.sandbox.executor import execute
-from harness.sandbox.inside import BARE
+from harness.sandbox.inside.first import BARE
 from harness.sandbox.pool import Slots, in_order, settled
 from harness.sandbox.users import spare_user
 

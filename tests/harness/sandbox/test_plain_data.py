@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.sandbox.plain_data import NotPlain, Reference, decode, encode, receive, send
+from harness.sandbox.inside.plain_data import NotPlain, Reference, decode, encode, receive, send
 
 _ATOMS = (
     st.none()

@@ -94,7 +94,7 @@ class TestCache:
     def test_a_verdict_is_found_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         cache, program = VerdictCache(), PythonProgram("def f(): return 1", "assert f() == 1")
         first = judge(program, Unconfined(), cache=cache)
-        monkeypatch.setattr("harness.sandbox.running._judged", None)  # would raise if it were called
+        monkeypatch.setattr("harness.sandbox.run._judged", None)  # would raise if it were called
         assert judge(program, Unconfined(), cache=cache) is first
 
     def test_a_time_out_is_not_kept(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.loglikelihood import Request, score
 from harness.scoring.shared_prefix.memory import Capacity
-from harness.scoring.shared_prefix.proof import window_disagreement
+from harness.scoring.shared_prefix.self_check import window_disagreement
 from harness.scoring.shared_prefix.strategies import REUSE, TREE, choose
 from tests.harness.shared_prefix.models import (
     CONFIGS,

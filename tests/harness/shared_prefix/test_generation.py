@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from harness.scoring.shared_prefix.generation import Prompt, generate
-from harness.scoring.shared_prefix.guesses import MOST, Guesser
+from harness.scoring.shared_prefix.kv_cache import RowCache
 from harness.scoring.shared_prefix.memory import Capacity
-from harness.scoring.shared_prefix.rows import RowCache
+from harness.scoring.shared_prefix.prompt_lookup import MOST, Guesser
 from harness.scoring.shared_prefix.strategies import choose
 from tests.harness.shared_prefix.models import VOCABULARY, model_of, plain_greedy
 

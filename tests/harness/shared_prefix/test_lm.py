@@ -189,7 +189,7 @@ metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
 def test_lm_evals_command_line_knows_it(tmp_path: Path, folder: Path) -> None:
     """The installed command gives the samples that lm-eval's own class gives to the harness."""
     from harness.scoring import ScoringOptions, load_lm, score_benchmark
-    from harness.suite import BenchmarkSpec
+    from harness.suite.spec import BenchmarkSpec
 
     data = write_mirror(tmp_path / "hub") / "allenai" / "ai2_arc" / "ARC-Easy"
     tasks = tmp_path / "tasks"

@@ -17,7 +17,7 @@ from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.lm import SharedPrefixLM
 from harness.scoring.shared_prefix.memory import Capacity
 from harness.scoring.shared_prefix.packed_linear import PackedLinear, pack_linears, unpack_linears
-from harness.scoring.shared_prefix.proof import window_disagreement
+from harness.scoring.shared_prefix.self_check import window_disagreement
 from harness.scoring.shared_prefix.strategies import choose, rope_limit
 from tests.harness.scoring_world import WORDS, write_model
 from tests.harness.shared_prefix.models import CONFIGS, VOCABULARY, model_of
@@ -230,10 +230,10 @@ def test_rows_in_half_precision_do_not_overflow() -> None:
 
 
 def test_the_stages_key_knows_all_code_that_makes_logits() -> None:
-    """`Decoder.logits` is `finished(...)` of fusion.heads: scale and soft cap."""
-    from harness.evaluating import CODE
+    """`Decoder.logits` is `finished(...)` of fusion.lm_head: scale and soft cap."""
+    from harness.pipeline.steps.score_model import CODE
 
-    assert "fusion.heads" in CODE
+    assert "fusion.lm_head" in CODE
 
 
 def test_generation_by_the_parent_is_said(ours: SharedPrefixLM, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,0 @@
-"""What a CI system reads of a check: JUnit XML, a Markdown summary, GitHub's annotations."""
-
-from harness.ci.findings import Findings, findings_of, findings_of_error
-from harness.ci.publishing import Places, publish
-
-__all__ = ["Findings", "Places", "findings_of", "findings_of_error", "publish"]

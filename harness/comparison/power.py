@@ -1,0 +1,125 @@
+"""What a paired benchmark can show: the smallest true difference that the exact McNemar test finds.
+
+Notation
+    n      items that both models answer
+    delta  true difference of their shares of right answers, in [0, 1]
+    d      share of discordant items (one model right, the other wrong); never below delta
+    m      discordant items of a sample, m ~ Binomial(n, d)
+    b      those where the better model is right, b ~ Binomial(m, (d + delta) / (2 d))
+
+A difference is found where the test's two-sided p-value is below alpha = 1 - confidence and the better model
+is ahead. Power is summed exactly over m up to EXACT_ITEMS items; above, Connor's normal approximation
+(Biometrics 43, 1987) replaces it. Fewer than 6 items show nothing at alpha 0.05: if all m discordant items
+point one way, p = 2 / 2^m, and 2 / 2^5 is 0.0625.
+"""
+
+from bisect import bisect_left
+from math import sqrt
+from statistics import NormalDist
+
+from harness.comparison.statistics import Floats
+
+# Two unrelated models that are right half the time differ on 0.5 of the items; one that was trained from the
+# other on far fewer. The smallest difference grows with the square root of this share.
+DISCORDANT = 0.2
+POWER = 0.8  # the customary chance to find what is there
+EXACT_ITEMS = 20_000  # where the two differ by less than 0.01 percentage points
+_NEGLIGIBLE = 1e-12  # probability of the m that are left out on either side
+
+
+def smallest_difference(
+    n: int, *, alpha: float = 0.05, power: float = POWER, discordant: float = DISCORDANT
+) -> float | None:
+    """The smallest delta that is found with this power among n items; None where not even delta = 1 is.
+
+    `discordant` is d; differences beyond it make d as large as they are.
+    """
+    from scipy.optimize import brentq
+
+    def lacking(delta: float) -> float:
+        return power_to_find(delta, n, alpha=alpha, discordant=discordant) - power
+
+    if n < 1 or lacking(1.0) < 0:
+        return None
+    return float(brentq(lacking, 0.0, 1.0, xtol=1e-6))
+
+
+def items_needed(
+    delta: float, *, alpha: float = 0.05, power: float = POWER, discordant: float = DISCORDANT
+) -> int:
+    """The number of items from which delta > 0 is found with this power.
+
+    Power goes up in a saw-tooth; found by bisection, the number may be a few items off its first crossing.
+    """
+    most = 2 * connor_items(delta, alpha=alpha, power=power, discordant=discordant) + 100
+    return bisect_left(
+        range(most), power, key=lambda n: power_to_find(delta, n, alpha=alpha, discordant=discordant)
+    )
+
+
+def power_to_find(delta: float, n: int, *, alpha: float = 0.05, discordant: float = DISCORDANT) -> float:
+    """Probability that n items show a true difference delta, exact or approximated as the module says."""
+    d = max(discordant, delta)
+    return exact_power(delta, n, d, alpha) if n <= EXACT_ITEMS else normal_power(delta, n, d, alpha)
+
+
+def exact_power(delta: float, n: int, d: float, alpha: float) -> float:
+    """Sum over m of P(m) P(b >= m - c(m)), c the largest count of the fewer that the test still rejects."""
+    import numpy as np
+    from scipy.stats import binom
+
+    m = np.arange(*_likely(n, d), dtype=np.float64)
+    fewer = critical_counts(m, alpha)
+    found = binom.sf(m - fewer - 1, m, (d + delta) / (2 * d))
+    return float(np.sum(binom.pmf(m, n, d) * np.where(fewer < 0, 0.0, found)))
+
+
+def critical_counts(m: Floats, alpha: float) -> Floats:
+    """For each m the largest k with 2 P(Binomial(m, 1/2) <= k) < alpha; -1 where there is none."""
+    from scipy.stats import binom
+
+    counts: Floats = binom.ppf(alpha / 2, m, 0.5) - 1
+    return counts
+
+
+def normal_power(delta: float, n: int, d: float, alpha: float) -> float:
+    """Connor's: b - c has mean n delta and variance n (d - delta^2), and n d without an effect."""
+    spread = sqrt(max(d - delta**2, 0.0))
+    ahead = delta * sqrt(n) - _z(1 - alpha / 2) * sqrt(d)
+    return NormalDist().cdf(ahead / spread) if spread else float(ahead > 0)
+
+
+def connor_items(delta: float, *, alpha: float, power: float, discordant: float) -> int:
+    """n = (z_(1 - alpha/2) sqrt(d) + z_power sqrt(d - delta^2))^2 / delta^2, rounded up."""
+    d = max(discordant, delta)
+    total = _z(1 - alpha / 2) * sqrt(d) + _z(power) * sqrt(max(d - delta**2, 0.0))
+    return int(total**2 / delta**2) + 1
+
+
+def difference_beyond_spread(error: float, *, alpha: float = 0.05, power: float = POWER) -> float | None:
+    """The smallest true mean that a test of it finds with this power, in the unit of its standard error.
+
+    (z_(1 - alpha/2) + z_power) x error, as the mean of many items is nearly normal; 2.80 errors by default.
+    None without an error: the sample does not speak of spread.
+    """
+    return (_z(1 - alpha / 2) + _z(power)) * error if error > 0 else None
+
+
+def equivalent_items(sizes: list[int]) -> int:
+    """How many items of one benchmark tell as much as the macro mean over benchmarks of these sizes.
+
+    The mean over K benchmarks of their mean differences has variance (d / K^2) sum(1 / n_k), that of one
+    benchmark d / n: n = K^2 / sum(1 / n_k), rounded down. Equal sizes add up; unequal ones give less.
+    """
+    return int(len(sizes) ** 2 / sum(1 / n for n in sizes) + 1e-9) if sizes and all(sizes) else 0
+
+
+def _likely(n: int, d: float) -> tuple[int, int]:
+    """The m, first and one past the last, outside of which next to nothing lies."""
+    from scipy.stats import binom
+
+    return int(binom.ppf(_NEGLIGIBLE, n, d)), int(binom.isf(_NEGLIGIBLE, n, d)) + 1
+
+
+def _z(probability: float) -> float:
+    return NormalDist().inv_cdf(probability)

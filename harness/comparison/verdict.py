@@ -1,0 +1,127 @@
+"""The verdict: one sentence on what fusion did to each capability, how surely, and where it did harm.
+
+The outcome is judged against the control, the same training without sources (without a control: against the
+target before training), on the capabilities' average scores, at Holm-adjusted p < 1 - confidence. Harm is
+always named: a significant loss against the control or against the target before training.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from harness.comparison.headline import Finding, headline
+from harness.core.formats import interval, listed, p_value, plural, signed
+from harness.core.record import AVERAGE, Difference, Role, Row, Verdict
+
+AGAINST = {Role.CONTROL: "the same training without sources", Role.TARGET: "the target before training"}
+OPENING = {
+    "gain": "Fusion helped",
+    "loss": "Fusion hurt",
+    "mixed": "Fusion helped and hurt",
+    "no change": "Fusion made no clear difference",
+}
+Outcome = Literal["gain", "no change", "loss", "mixed"]
+
+
+def verdict(
+    rows: Sequence[Row],
+    confidence: float,
+    overall: Row | None = None,
+    correction: Literal["holm", "bh"] = "holm",
+) -> Verdict:
+    """Judge the capability averages among `rows`; `overall` is told beside them."""
+    findings = [
+        Finding(row.capability, difference, 1 - confidence)
+        for row in rows
+        if row.benchmark == AVERAGE and row.unit == "%"
+        for difference in row.differences
+    ]
+    yardstick = next((r for r in (Role.CONTROL, Role.TARGET) if _against(findings, r)), None)
+    if yardstick is None:
+        return Verdict(outcome="none", sentence=_nothing(rows), headline=_nothing(rows))
+    judged = _against(findings, yardstick)
+    outcome = _outcome(judged)
+    parts = [_main(outcome, yardstick, judged)]
+    if yardstick is Role.CONTROL and (before := _against(findings, Role.TARGET)):
+        parts.append(f"against {AGAINST[Role.TARGET]}, {_phrase(before)}")
+    parts += [clause for clause in (*_sources(findings), _unscored(rows)) if clause]
+    whole = next((d for d in overall.differences if d.role is yardstick), None) if overall else None
+    return Verdict(
+        outcome=outcome,
+        sentence="; ".join(parts) + ".",
+        headline=headline(judged, AGAINST[yardstick], correction, whole),
+    )
+
+
+def _against(findings: Sequence[Finding], role: Role) -> list[Finding]:
+    return [f for f in findings if f.difference.role is role]
+
+
+def _outcome(findings: Sequence[Finding]) -> Outcome:
+    gains, losses = any(f.gained for f in findings), any(f.lost for f in findings)
+    if gains and losses:
+        return "mixed"
+    if gains:
+        return "gain"
+    return "loss" if losses else "no change"
+
+
+def _nothing(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "Nothing was scored."
+    reason = _unscored(rows) or "there is no fused model beside a control or the target before training"
+    return f"No verdict: {reason}."
+
+
+def _main(outcome: Outcome, yardstick: Role, findings: Sequence[Finding]) -> str:
+    return f"{OPENING[outcome]}: against {AGAINST[yardstick]}, {_phrase(findings, counts=True)}"
+
+
+def _phrase(findings: Sequence[Finding], *, counts: bool = False) -> str:
+    """Gains, then losses, then what stayed open, each with its certainty (and the number of items)."""
+    gains = [_sure(f, counts) for f in findings if f.gained]
+    losses = [_sure(f, counts) for f in findings if f.lost]
+    still_open = [_open(f, counts) for f in findings if not f.sure]
+    parts = [listed(gains)] if gains else []
+    if losses:
+        parts.append(("but " if gains else "") + listed(losses))
+    if still_open:
+        parts.append(f"no clear change on {listed(still_open)}")
+    return ", ".join(parts)
+
+
+def _sure(finding: Finding, counts: bool) -> str:
+    d = finding.difference
+    return (
+        f"{signed(d.difference)} points on {finding.capability} ({p_value(d.p_adjusted)}{_items(d, counts)})"
+    )
+
+
+def _open(finding: Finding, counts: bool) -> str:
+    d = finding.difference
+    return f"{finding.capability} ({interval(d.low, d.high)}{_items(d, counts)})"
+
+
+def _items(difference: Difference, counts: bool) -> str:
+    return f", {plural(difference.n, 'item')}" if counts else ""
+
+
+def _sources(findings: Sequence[Finding]) -> tuple[str, str]:
+    """Which sources it surely beats and which it surely trails."""
+    names = dict.fromkeys(f.difference.opponent for f in _against(findings, Role.SOURCE))
+    beats, trails = [], []
+    for name in names:
+        own = [f for f in findings if f.difference.opponent == name]
+        if won := [f.capability for f in own if f.gained]:
+            beats.append(f"{name} on {listed(won)}")
+        if behind := [f"{f.capability} ({signed(f.difference.difference)})" for f in own if f.lost]:
+            trails.append(f"{name} on {listed(behind)}")
+    return (
+        f"it beats {', '.join(beats)}" if beats else "",
+        f"it still trails {', '.join(trails)}" if trails else "",
+    )
+
+
+def _unscored(rows: Sequence[Row]) -> str:
+    scored = {row.capability for row in rows if row.benchmark == AVERAGE and row.unit == "%"}
+    missing = [c for c in dict.fromkeys(row.capability for row in rows) if c not in scored]
+    return f"{listed(missing)} has no score" if missing else ""

@@ -1,0 +1,64 @@
+"""Files that are either whole or absent: written aside in the same folder, then moved into place."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.core.exceptions import FuseGaugeError, InputError, StoreError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises InputError where that cannot be, StoreError on a full disk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(folder, error) from error
+
+
+def unusable(folder: Path, error: OSError) -> FuseGaugeError:
+    """Why nothing can be written to `folder`."""
+    reason = error.strerror or str(error)
+    if error.errno in NO_ROOM:
+        return StoreError(f"cannot write to the folder {folder}: {reason}", remedy="free space")
+    return InputError(
+        f"cannot write to the folder {folder}: {reason}",
+        remedy="choose a place that can be written (another --results folder) or change its permissions",
+    )
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary neighbour of `path`, then move it there; else `path` stays as it was."""
+    make_folder(path.parent)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(aside)
+        aside.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"could not write {path}: {error.strerror or error}", remedy="free space or check the permissions"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    def write(aside: Path) -> None:
+        aside.write_bytes(text.encode())
+
+    write_atomically(path, write)
+
+
+_BLOCK = 1 << 22
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's content, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

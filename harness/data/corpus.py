@@ -1,0 +1,175 @@
+"""The documents that fusion trains on: generated, from files, the hub or its mirror, or Python's own text."""
+
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.core.exceptions import InputError
+from harness.data.text_files import missing_column, read_documents
+from harness.suite.references import matching_files
+from harness.suite.spec import CorpusSpec
+
+SKIPPED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+
+
+@dataclass(frozen=True)
+class Documents:
+    """`parts[i]` says where `texts[i]` belongs: a capability, or the file or dataset it came from."""
+
+    texts: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A document before limits. `identity` alone decides its place in the seeded order."""
+
+    identity: str
+    part: str
+    text: str
+
+
+def load_documents(spec: CorpusSpec, suite_folder: Path, *, mirror: Path | None, offline: bool) -> Documents:
+    """The corpus of `spec`, limited to `documents` and `max_bytes` in an order that `seed` decides.
+
+    Raises InputError where a file, dataset or column is missing, or nothing is left.
+    """
+    if spec.kind == "generated":  # its generator knows count and seed
+        candidates = _generated(spec)
+    else:
+        candidates = _limited_count(_candidates(spec, suite_folder, mirror, offline), spec)
+    chosen = _limited_bytes(candidates, spec)
+    if not chosen:
+        raise InputError(f"the corpus ({spec.kind}) has no documents", remedy="check the suite's 'corpus'")
+    return Documents(tuple(c.text for c in chosen), tuple(c.part for c in chosen))
+
+
+def content_fingerprint(spec: CorpusSpec, suite_folder: Path, *, mirror: Path | None) -> str:
+    """Changes when the documents would: by the files' contents, or the version of what makes them."""
+    if spec.kind == "generated":
+        from harness.core.code_version import code_version
+
+        return code_version("harness.data.micro.world")
+    if spec.kind == "python":
+        return sys.version
+    mirrored = _mirror_file(spec, mirror)
+    files = _files(spec, suite_folder) if spec.kind == "files" else [mirrored] if mirrored else []
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest() if files else f"hub {spec.dataset}"
+
+
+def _candidates(spec: CorpusSpec, folder: Path, mirror: Path | None, offline: bool) -> Sequence[Candidate]:
+    if spec.kind == "python":
+        return _python()
+    if spec.kind == "hub":
+        return _hub(spec, mirror, offline)
+    return [c for path in _files(spec, folder) for c in _of_file(path, spec.column, path.stem)]
+
+
+def _generated(spec: CorpusSpec) -> list[Candidate]:
+    from harness.data.micro.world import fusion_document_parts, fusion_documents
+
+    texts = fusion_documents(spec.documents, spec.seed)
+    parts = fusion_document_parts(spec.documents, spec.seed)
+    return [Candidate(str(i), part, text) for i, (part, text) in enumerate(zip(parts, texts, strict=True))]
+
+
+def _files(spec: CorpusSpec, folder: Path) -> list[Path]:
+    """Every file the patterns mean, once, sorted; all patterns without a file in one error."""
+    found = {pattern: matching_files(pattern, folder) for pattern in spec.files}
+    missing = [pattern for pattern, files in found.items() if not files]
+    if missing:
+        raise InputError(
+            f"corpus.files: nothing matches {', '.join(missing)} in {folder} (the suite) or {Path.cwd()}",
+            remedy="give paths or globs of .jsonl, .txt or .parquet files with --set corpus.files=...",
+        )
+    return sorted({path for files in found.values() for path in files})
+
+
+def _of_file(path: Path, column: str, part: str) -> list[Candidate]:
+    return [Candidate(f"{path.name}:{i}", part, text) for i, text in enumerate(read_documents(path, column))]
+
+
+def _hub(spec: CorpusSpec, mirror: Path | None, offline: bool) -> list[Candidate]:
+    assert spec.dataset is not None  # the suite's check
+    mirrored = _mirror_file(spec, mirror)
+    if mirrored is not None:
+        return _of_file(mirrored, spec.column, spec.dataset)
+    rows = _download(spec, mirror, offline)
+    if spec.column not in rows.column_names:
+        raise missing_column(f"dataset {spec.dataset}, split {spec.split}", spec.column, rows.column_names)
+    texts: Iterable[str] = rows[spec.column]
+    return [Candidate(str(i), spec.dataset, text) for i, text in enumerate(texts) if text.strip()]
+
+
+def _mirror_file(spec: CorpusSpec, mirror: Path | None) -> Path | None:
+    """<mirror>/<dataset>[/<config>]/<split>.jsonl where it is there."""
+    if mirror is None or spec.kind != "hub" or spec.dataset is None:
+        return None
+    path = mirror / spec.dataset / (spec.config or "") / f"{spec.split}.jsonl"
+    return path if path.is_file() else None
+
+
+def _download(spec: CorpusSpec, mirror: Path | None, offline: bool) -> Any:
+    """A `datasets.Dataset` from the hub or its local cache. Raises InputError that names both remedies."""
+    import datasets
+
+    from harness.data.mirror import DataAccess, redirected
+
+    with redirected(DataAccess(mirror=mirror, offline=offline)):
+        return datasets.load_dataset(spec.dataset, spec.config, split=spec.split)
+
+
+@cache
+def _python() -> tuple[Candidate, ...]:
+    """Sources of the standard library (part "code") and the topics of `help()` (part "text")."""
+    from pydoc_data import topics
+
+    root = Path(sysconfig.get_path("stdlib"))
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        inside = path.relative_to(root)
+        if SKIPPED_FOLDERS.isdisjoint(inside.parts) and inside.parts[0] != "pydoc_data":
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            found.append(Candidate(inside.as_posix(), "code", text))
+    found += [Candidate(f"topic {name}", "text", text) for name, text in sorted(topics.topics.items())]
+    return tuple(c for c in found if c.text.strip())
+
+
+def _limited_count(candidates: Sequence[Candidate], spec: CorpusSpec) -> list[Candidate]:
+    """At most `documents`, in seeded order: a document's place depends on its identity alone."""
+    return sorted(candidates, key=lambda c: _place(c.identity, spec.seed))[: spec.documents]
+
+
+def _place(identity: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}\0{identity}".encode()).digest()
+
+
+def _limited_bytes(candidates: Sequence[Candidate], spec: CorpusSpec) -> list[Candidate]:
+    """The first documents that fit `max_bytes`; the one that would not is cut, so that size predicts cost."""
+    if spec.max_bytes is None:
+        return list(candidates)
+    chosen, left = [], spec.max_bytes
+    for candidate in candidates:
+        size = len(candidate.text.encode())
+        if size > left:
+            rest = _cut(candidate.text, left)
+            chosen += [Candidate(candidate.identity, candidate.part, rest)] if rest.strip() else []
+            break
+        chosen.append(candidate)
+        left -= size
+    return chosen
+
+
+def _cut(text: str, size: int) -> str:
+    """At most `size` bytes of `text`, whole lines if there is a line end, whole characters in any case."""
+    head = text.encode()[:size].decode(errors="ignore")
+    return head[: head.rfind("\n") + 1] or head

@@ -1,0 +1,170 @@
+"""Datasets from a hub-shaped folder: `<mirror>/<path>/<name>/<split>.jsonl`, tasks untouched.
+
+lm-eval looks `datasets.load_dataset` up at call time; within `redirected` that call is answered from the
+mirror where the mirror has the dataset, and else from the hub or its local cache.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.core.environment import replaced
+from harness.core.exceptions import InputError
+
+Rows = dict[str, list[Any]]  # column -> values
+LoadDataset = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataAccess:
+    """Where datasets may come from."""
+
+    mirror: Path | None = None  # hub-shaped folder: <owner>/<dataset>/<config>/<split>.jsonl
+    offline: bool = False  # never ask the network
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """A dataset as `datasets.load_dataset(path, name)` takes it."""
+
+    path: str
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.name})" if self.name else self.path
+
+
+def mirror_folder(mirror: Path | None, ref: DatasetRef) -> Path | None:
+    """The folder that holds a dataset's splits, if the mirror has it."""
+    if mirror is None:
+        return None
+    folder = mirror / ref.path / (ref.name or "")
+    return folder if folder.is_dir() and any(folder.glob("*.jsonl")) else None
+
+
+@contextmanager
+def redirected(access: DataAccess) -> Iterator[None]:
+    """Within the block, `datasets.load_dataset` reads the mirror first and stays offline if told to.
+
+    Raises (inside the block):
+        InputError: a dataset that is neither in the mirror nor to be had otherwise, or a damaged file.
+    """
+    import datasets
+
+    with ExitStack() as stack:
+        load = partial_load(datasets.load_dataset, access)
+        stack.enter_context(replaced(datasets, "load_dataset", load))
+        stack.enter_context(network(access))
+        yield
+
+
+def partial_load(original: LoadDataset, access: DataAccess) -> LoadDataset:
+    """`datasets.load_dataset` with the mirror in front of it."""
+
+    def load(path: str, name: str | None = None, *args: Any, split: str | None = None, **others: Any) -> Any:
+        ref = DatasetRef(path, name)
+        part = args or others.get("data_dir") or others.get("data_files")
+        # A mirror knows configurations, and would give all of one where a part is asked for.
+        if not part and (folder := mirror_folder(access.mirror, ref)):
+            splits = _read_splits(folder, _state(folder))
+            return splits if split is None else _one_split(splits, split, ref, folder)
+        try:
+            return original(path, name, *args, split=split, **others)
+        except Exception as error:
+            raise _unreadable(ref, access, error) from error
+
+    return load
+
+
+def is_local(path: str) -> bool:
+    """Whether a path names the user's own files: a loader ("json", "csv", ...) or a folder."""
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+    return path in _PACKAGED_DATASETS_MODULES or Path(path).exists()
+
+
+def _unreadable(ref: DatasetRef, access: DataAccess, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0] if str(error) else repr(error)
+    if is_local(ref.path):
+        return InputError(f"dataset {ref}: {reason}", remedy="check the data files that the task names")
+    mirror = f"the mirror {access.mirror}" if access.mirror else "a mirror (--mirror; none was given)"
+    hub = "the hub's local cache (offline)" if access.offline else "the hub"
+    layout = "/".join(part for part in (ref.path, ref.name, "<split>.jsonl") if part)
+    return InputError(
+        f"dataset {ref} is neither in {mirror} as {layout} nor in {hub}: {reason}",
+        remedy="fetch what is missing with `prepare` where there is a network (with --mirror FOLDER into a "
+        "mirror), or copy it into a mirror as named here and give --mirror (or FUSEGAUGE_MIRROR)",
+    )
+
+
+@contextmanager
+def network(access: DataAccess) -> Iterator[None]:
+    """Within the block the hub's libraries stay offline if told to.
+
+    Their environment variables are read at import, so the values read from them are replaced.
+    """
+    import datasets.config
+    import huggingface_hub.constants
+
+    if not access.offline:
+        yield
+        return
+    with (
+        replaced(datasets.config, "HF_HUB_OFFLINE", True),
+        replaced(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
+    ):
+        yield
+
+
+def _one_split(splits: Any, split: str, ref: DatasetRef, folder: Path) -> Any:
+    if split not in splits:
+        raise InputError(
+            f"dataset {ref} has no split {split!r} in {folder}, only {', '.join(splits)}",
+            remedy=f"add {split}.jsonl there",
+        )
+    return splits[split]
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What tells a changed folder from the one that was read before."""
+    files = sorted(folder.glob("*.jsonl"))
+    return tuple((f.stem, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+
+
+@lru_cache(maxsize=64)
+def _read_splits(folder: Path, state: tuple[tuple[str, int, int], ...]) -> Any:
+    from datasets import DatasetDict
+
+    return DatasetDict({split: _read_split(folder / f"{split}.jsonl") for split, *_ in state})
+
+
+def _read_split(path: Path) -> Any:
+    from datasets import Dataset
+    from pyarrow import ArrowException
+
+    try:
+        return Dataset.from_dict(_read_rows(path))
+    except (ArrowException, TypeError) as error:
+        raise InputError(
+            f"{path}: a column holds values of several types: {error}",
+            remedy="copy the file into the mirror again; the hub's own rows have one type a column",
+        ) from error
+
+
+def _read_rows(path: Path) -> Rows:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path}:{number} is not JSON ({error.msg})", remedy="copy the file into the mirror again"
+            ) from error
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return {column: [row.get(column) for row in rows] for column in columns}

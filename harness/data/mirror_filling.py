@@ -1,0 +1,119 @@
+"""Datasets of the hub -> a mirror, `<folder>/<owner>/<dataset>/<config>/<split>.jsonl`, row by row."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.core.exceptions import InputError
+from harness.core.files import make_folder, unusable
+
+Rows = Iterable[Mapping[str, Any]]
+_PARQUET = "refs/convert/parquet"  # where the hub keeps what loading scripts give: <config>/<split>/*.parquet
+
+
+def fetch_from_hub(path: str, name: str | None) -> Mapping[str, Rows]:
+    """Every split of a dataset; of a loading script, which is no longer run, what the hub keeps as Parquet.
+
+    Raises whatever the hub's client does.
+    """
+    import datasets
+
+    try:
+        splits: Mapping[str, Rows] = datasets.load_dataset(path, name)
+    except RuntimeError as error:
+        if "scripts are no longer supported" not in str(error):
+            raise
+        splits = datasets.load_dataset(path, data_dir=name or "default", revision=_PARQUET)
+    return splits
+
+
+def write_dataset(folder: Path, splits: Mapping[str, Rows]) -> None:
+    """Write every split of one dataset; the folder then holds all of them or is as it was.
+
+    Nested values, None and text of any language read back equal.
+
+    Raises:
+        InputError: a column that JSON cannot hold, or a folder that cannot be written.
+        StoreError: no space left.
+    """
+    make_folder(folder.parent)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        aside.mkdir()
+        for split, rows in splits.items():
+            _write_rows(aside / f"{split}.jsonl", rows)
+        _move_into_place(aside, folder)
+    except OSError as error:
+        raise unusable(folder, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_rows(path: Path, rows: Rows) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(_line(row) + "\n")
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(row, ensure_ascii=False)
+    except TypeError:
+        column, kind = _unwritable(row)
+        raise InputError(
+            f"column {column!r} holds {kind}, which JSON cannot",
+            remedy="fetch this one into the hub's cache: `prepare` without --mirror",
+        ) from None
+
+
+def _unwritable(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The first column that JSON cannot hold, and the type of what it cannot hold there."""
+    kinds: list[str] = []
+
+    def note(value: Any) -> None:
+        kinds.append(type(value).__name__)
+
+    for column, value in row.items():
+        json.dumps(value, default=note)
+        if kinds:
+            return column, kinds[0]
+    raise AssertionError("called for a row that JSON can hold")
+
+
+def _move_into_place(aside: Path, folder: Path) -> None:
+    """In one step, unless the folder holds a dataset's configurations: those stay beside its own files."""
+    if not folder.exists():
+        aside.replace(folder)
+        return
+    for file in sorted(aside.iterdir()):
+        file.replace(folder / file.name)
+
+
+def fill_mirror(mirror: Path, missing: Iterable[tuple[str, str | None]]) -> tuple[list[str], list[str]]:
+    """Write what is missing into the mirror (made, if there is none), each dataset whole or not at all.
+
+    Returns what was written and what could not be, as sentences: one that fails does not stop the others.
+    Raises StoreError where there is no space left.
+    """
+    make_folder(mirror)
+    written, problems = [], []
+    for path, name in missing:
+        folder, called = mirror / path / (name or ""), f"{path} ({name})" if name else path
+        try:
+            splits = fetch_from_hub(path, name)
+        except Exception as error:  # the hub's client raises many kinds
+            problems.append(f"dataset {called} cannot be fetched from the hub: {_first_line(error)}")
+            continue
+        try:
+            write_dataset(folder, splits)
+            written.append(f"dataset {called}: written to {folder}")
+        except InputError as error:
+            problems.append(f"dataset {called} cannot be written: {error.message}; {error.remedy}")
+    return written, problems
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

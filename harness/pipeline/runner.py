@@ -1,0 +1,104 @@
+"""Runs stages in order, reusing what the store has; one observer hears what happens."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fusion.errors import FusionError
+from harness.core.exceptions import StageError
+from harness.pipeline.stage import Context, Stage
+from harness.pipeline.store import Entry, Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A stage's finished output and whether this run computed it."""
+
+    entry: Entry
+    reused: bool
+
+
+class Observer(Protocol):
+    """Hears about stages; the command line shows progress with it, tests count with it."""
+
+    def started(self, stage: Stage, index: int, total: int) -> None: ...
+
+    def progress(self, stage: Stage, what: str, done: int, total: int) -> None: ...
+
+    def finished(self, stage: Stage, outcome: Outcome) -> None: ...
+
+
+class Silent:
+    """An observer that does nothing."""
+
+    def started(self, stage: Stage, index: int, total: int) -> None:
+        pass
+
+    def progress(self, stage: Stage, what: str, done: int, total: int) -> None:
+        pass
+
+    def finished(self, stage: Stage, outcome: Outcome) -> None:
+        pass
+
+
+def run_stages(stages: Sequence[Stage], store: Store, observer: Observer) -> dict[str, Outcome]:
+    """Every stage once, inputs first (`stages` is in that order); by name. Finished ones are reused."""
+    outcomes: dict[str, Outcome] = {}
+    for index, stage in enumerate(stages):
+        observer.started(stage, index, len(stages))
+        inputs = {needed.name: outcomes[needed.name].entry for needed in stage.inputs}
+        outcomes[stage.name] = _run_one(stage, inputs, store, observer)
+        observer.finished(stage, outcomes[stage.name])
+    return outcomes
+
+
+def _run_one(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Observer) -> Outcome:
+    if store.has(stage.name, stage.key):
+        return Outcome(store.open(stage.name, stage.key), reused=True)
+    with store.lock(stage.name, stage.key):
+        if store.has(stage.name, stage.key):  # another process finished it while this one waited
+            return Outcome(store.open(stage.name, stage.key), reused=True)
+        _compute(stage, inputs, store, observer)
+    return Outcome(store.open(stage.name, stage.key), reused=False)
+
+
+def _compute(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Observer) -> None:
+    def report(what: str, done: int, total: int) -> None:
+        observer.progress(stage, what, done, total)
+
+    with store.write(stage.name, stage.key, stage.describe()) as draft:
+        forget_peak()
+        try:
+            stage.work(draft, Context(inputs, report))
+        except FusionError as error:  # fusion knows nothing of stages; here its errors gain the name
+            raise StageError(f"stage {stage.name}: {error.message}", remedy=error.remedy) from error
+        draft.facts |= peak_memory()
+
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+FROM_NOW = "5"  # what Linux takes to forget the highest resident size so far (proc(5), since 4.0)
+
+
+def forget_peak() -> None:
+    """Measure from now on. Elsewhere than on Linux nothing is measured."""
+    try:
+        RESET.write_text(FROM_NOW)
+    except OSError:
+        return
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory() -> dict[str, int]:
+    """Since `forget_peak`: `peak_memory_bytes` of the process, `peak_device_bytes` where CUDA is used."""
+    found = {}
+    if RESET.exists():
+        lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
+        found["peak_memory_bytes"] = 1024 * int(lines["VmHWM"].split()[0])
+    torch = sys.modules.get("torch")  # a stage that uses a device has imported it
+    if torch is not None and torch.cuda.is_available():
+        found["peak_device_bytes"] = int(torch.cuda.max_memory_allocated())
+    return found

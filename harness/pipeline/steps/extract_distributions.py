@@ -1,0 +1,94 @@
+"""The stage `distributions`: what a model expects at every position of every training window."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.pipeline.stage import Context, Folder
+from harness.pipeline.steps.write_windows import WindowText, encode_windows, read_windows, token_table_of
+from harness.pipeline.store import Draft
+from harness.suite.spec import FusionSpec
+
+if TYPE_CHECKING:
+    from fusion.errors import FusionError
+    from fusion.shards import DistributionStore
+
+
+def extract_distributions(
+    draft: Draft,
+    context: Context,
+    *,
+    model: Folder,
+    name: str,
+    spec: FusionSpec,
+    bos: bool | None,
+    device: str,
+) -> None:
+    """What a model expects at every position of every training window. A killed attempt's shards are kept."""
+    from fusion.errors import FusionError
+    from fusion.extraction import extract_to
+    from fusion.models import load_model, pick_device
+
+    folder, windows = model(context), read_windows(context)
+    encodings, closed = encode_windows(folder, windows, bos)
+    network = load_model(folder, dtype=spec.dtype, device=pick_device(device))
+    try:
+        store = extract_to(
+            draft.scratch / "distributions",
+            network,
+            encodings,
+            closed,
+            k=spec.top_k,
+            batch_tokens=spec.extraction_batch_tokens,
+            report=lambda done, total: context.report(f"{name} reads windows", done, total),
+        )
+    except FusionError as error:
+        raise _with_document(error, windows, spec) from error
+    unknown = token_table_of(folder).roles.get("unk")
+    draft.facts |= _distribution_facts(store, unknown)
+    shutil.move(store.folder, draft.folder / "distributions")
+
+
+def _with_document(error: "FusionError", windows: Sequence[WindowText], spec: FusionSpec) -> "FusionError":
+    """An error that knows windows only, with the document's number in the corpus and the suite's key."""
+    from fusion.errors import FusionError
+
+    named = re.findall(r"\bwindow (\d+)\b", error.message)
+    if not named or int(named[-1]) >= len(windows):
+        return error
+    window, remedy = windows[int(named[-1])], error.remedy
+    if "not finite" in error.message:
+        wider = "" if spec.dtype == "float32" else f"set fusion.dtype to float32 (it is {spec.dtype}), or "
+        remedy = f"{wider}check the model's weights and what is special about this document"
+    place = f"window {named[-1]} is of document {window.document} of the corpus, part {window.part!r}"
+    return FusionError(f"{error.message}; {place}", remedy=remedy)
+
+
+def _distribution_facts(store: "DistributionStore", unknown: int | None) -> dict[str, Any]:
+    from fusion.distributions import window_nll
+
+    nll, read, tokens, leftover = 0.0, 0, 0, 0.0
+    for start, stop in store.blocks():
+        block = store.block(start, stop)
+        scores = window_nll(block, unknown=unknown)
+        nll += float(scores.nll.sum())
+        read += int(scores.bytes.sum())
+        tokens += int(scores.tokens.sum())
+        leftover += float(block.leftover.sum(dtype=np.float64))
+    return {
+        "tokens": int(store.token_offsets[-1]),
+        "unknown_token": unknown,
+        "bits_per_byte": nll / np.log(2) / max(read, 1),
+        "cross_entropy": nll / max(tokens, 1),
+        "top_k_mass": 1 - leftover / max(store.rows_count, 1),
+        "bytes_per_token": store.bytes_on_disk / max(int(store.token_offsets[-1]), 1),
+    }
+
+
+def _open(context: Context, name: str) -> "DistributionStore":
+    from fusion.shards import DistributionStore
+
+    return DistributionStore.load(context.folder(f"distributions:{name}") / "distributions")

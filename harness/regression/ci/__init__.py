@@ -1,0 +1,6 @@
+"""What a CI system reads of a check: JUnit XML, a Markdown summary, GitHub's annotations."""
+
+from harness.regression.ci.findings import Findings, findings_of, findings_of_error
+from harness.regression.ci.publishing import Places, publish
+
+__all__ = ["Findings", "Places", "findings_of", "findings_of_error", "publish"]

@@ -1,0 +1,77 @@
+"""Which documents of a task are scored when a benchmark limits them.
+
+The first so many of a file are no sample: data sets are often sorted by topic or difficulty. Every document
+has a place of its own in a seeded order, so a larger limit holds all items of a smaller one, and the file's
+order does not matter.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+from harness.scoring.samples import doc_hash
+
+
+def chosen(task: str, documents: Sequence[Any], limit: int | None, seed: int) -> Sequence[int]:
+    """Indices, ascending, of the documents that are scored: all without a limit, else the `limit` documents
+    whose SHA-256 over seed, task name and document hash is smallest.
+
+    A document that occurs again has the same hash and comes after its first occurrence, so that ids
+    (`item_ids`) do not depend on the limit.
+    """
+    if limit is None or limit >= len(documents):
+        return range(len(documents))
+    places = [_place(task, doc_hash(document), seed) for document in documents]
+    return sorted(sorted(range(len(documents)), key=places.__getitem__)[:limit])
+
+
+def _place(task: str, digest: str, seed: int) -> bytes:
+    return sha256(f"{seed}\0{task}\0{digest}".encode()).digest()
+
+
+class ReplayedSampler:
+    """Stands in for a task's sampler when only the documents at `chosen` (ascending indices) are asked.
+
+    lm-eval asks once for each document, in order; `sampler` is a lm_eval.api.samplers.ContextSampler that may
+    carry state from one draw to the next.
+    """
+
+    def __init__(self, sampler: Any, documents: Sequence[Any], chosen: Sequence[int]) -> None:
+        self.sampler = sampler
+        self._documents = documents
+        self._chosen = chosen
+        self._asked = iter(chosen)
+        self._next = 0  # the first document that has not drawn
+
+    def set_rnd(self, rnd: int | None) -> "ReplayedSampler":
+        """Seed the generator and begin again with the first document."""
+        self.sampler.set_rnd(rnd)
+        self._asked, self._next = iter(self._chosen), 0
+        return self
+
+    def sample(self, n: int, eval_doc: Any = None, **others: Any) -> Any:
+        """The examples of the next chosen document: after the draws of all documents before it.
+
+        Args:
+            n: how many.
+            eval_doc: the document, where it may be among the examples; it must not be drawn then.
+        """
+        index = next(self._asked)
+        for skipped in self._documents[self._next : index]:
+            self.sampler.sample(n, eval_doc=None if eval_doc is None else skipped, **others)
+        self._next = index + 1
+        return self.sampler.sample(n, eval_doc=eval_doc, **others)
+
+
+def draws_in_sequence(task: Any, fewshot: int) -> bool:
+    """Whether a document's examples depend on the documents before it: not where the first n are taken."""
+    from lm_eval.api.samplers import FirstNSampler
+
+    sampler = getattr(task, "sampler", None)
+    return fewshot > 0 and sampler is not None and not isinstance(sampler, FirstNSampler)
+
+
+def replay_draws(task: Any, fewshot: int, documents: Sequence[Any], chosen: Sequence[int]) -> None:
+    """Let a task that asks only the documents at `chosen` give them the examples of a whole run."""
+    if draws_in_sequence(task, fewshot) and len(chosen) < len(documents):
+        task.sampler = ReplayedSampler(task.sampler, documents, chosen)

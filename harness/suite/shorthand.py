@@ -1,0 +1,75 @@
+"""`fusion.paper` in a suite: what it decides, what gives way to it, how a suite departs from it."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, TypeGuard
+
+from fusion.presets import PRESETS
+
+UNSET: dict[str, Any] = {  # keys that no preset sets and that would change what one does
+    "lm_loss_weight_end": None,
+    "lm_loss_weight_schedule": "linear",
+    "vocabulary_threshold": 0.34,
+}
+
+
+def with_preset(fusion: Any) -> Any:
+    """The `fusion` section with what its preset decides filled in; keys written beside the preset win."""
+    name = fusion.get("paper") if isinstance(fusion, dict) else None
+    return {**PRESETS[name], **fusion} if isinstance(name, str) and name in PRESETS else fusion
+
+
+def give_way_to_preset(raw: dict[str, Any], given: Collection[str]) -> None:
+    """Who overrides `fusion.paper` replaces what the file said of the method; other overrides stay.
+
+    given: the dotted keys of all overrides.
+    """
+    fusion = raw.get("fusion")
+    if "fusion.paper" not in given or "fusion" in given or not isinstance(fusion, dict):
+        return
+    name = fusion.get("paper")
+    if not isinstance(name, str) or name not in PRESETS:
+        return
+    for key in {*PRESETS[name], *UNSET}:
+        if f"fusion.{key}" not in given:
+            fusion.pop(key, None)
+
+
+def departures(fusion: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Key -> (the suite's value, the preset's) where a typed and dumped section departs from its preset."""
+    if fusion.get("paper") is None:
+        return {}
+    decided = {**PRESETS[fusion["paper"]], "lm_loss_weight_end": None}
+    return {key: (fusion[key], value) for key, value in decided.items() if fusion[key] != value}
+
+
+MOST = 100  # more is a mistake: a seed written where a number of trainings is asked
+
+
+def with_seeds(given: Any) -> Any:
+    """Suite data with `seeds: n` spelled out as seed, seed + 1, ..., seed + n - 1; anything else as it is."""
+    count, first = (given.get("seeds"), given.get("seed", 0)) if isinstance(given, dict) else (None, None)
+    if not _is_count(count) or not _is_count(first) or not 1 <= count <= MOST:
+        return given
+    return {**given, "seeds": list(range(first, first + count))}
+
+
+def training_name(name: str, seed: int, seeds: Sequence[int]) -> str:
+    """The name of a training: the first seed's is plain, since it is the one that is shown."""
+    return name if seed == seeds[0] else f"{name}@{seed}"
+
+
+def seed_mistakes(raw: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with `seeds` beyond its types."""
+    seeds = raw.get("seeds")
+    if _is_count(seeds) and not 1 <= seeds <= MOST:
+        yield f"seeds: {seeds} trainings; a number from 1 to {MOST}, or a list of seeds such as [0, 1, 2]"
+    if not isinstance(seeds, list):
+        return
+    for seed in dict.fromkeys(s for s in seeds if seeds.count(s) > 1):
+        yield f"seeds: {seed} is given twice; the same seed is the same training"
+    if seeds and "seed" in raw and raw["seed"] != seeds[0]:
+        yield f"seed: {raw['seed']} is not the first of seeds, {seeds[0]}; leave one of the two keys out"
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

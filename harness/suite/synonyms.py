@@ -1,0 +1,49 @@
+"""What people who come from the paper, its code or peft's manual write, and what a suite calls it."""
+
+from collections.abc import Collection
+
+from harness.core.exceptions import nearest
+
+SYNONYMS = {  # lower case -> what it may stand for, if that is valid where it was written
+    # keys of fusion
+    "lambda": "lm_loss_weight",
+    "lamda": "lm_loss_weight",
+    "lambda_end": "lm_loss_weight_end",
+    "preset": "paper",
+    "k": "top_k",
+    "fusion_function": "function",
+    "max_length": "block_size",
+    "threshold": "vocabulary_threshold",
+    # values of fusion
+    "exact": "em",
+    "exact_match": "em",
+    "min_edit_distance": "mined",
+    "minimum_edit_distance": "mined",
+    "edit_distance": "mined",
+    "min_ce": "mince",
+    "avg_ce": "avgce",
+    "sequence": "document",
+    "block": "window",
+    "ce": "cross_entropy",
+    "perplexity": "cross_entropy",
+    "bpb": "bits_per_byte",
+    "cross_entropy": "ce",
+    "kl_div": "kl",
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "half": "float16",
+    # keys of lora
+    "rank": "r",
+    "alpha": "lora_alpha",
+    "dropout": "lora_dropout",
+}
+
+
+def meant(name: str, valid: Collection[object]) -> str:
+    """' (did you mean x?)': `name` in another case, a synonym, or the nearest valid name; else ''."""
+    names = [str(v) for v in valid]
+    plain = name.casefold().replace("-", "_")
+    same = [v for v in names if v.casefold().replace("-", "_") == plain]
+    found = same or [v for v in names if v == SYNONYMS.get(plain)]
+    return f" (did you mean {found[0]!r}?)" if found else nearest(name, names)
