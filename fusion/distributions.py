@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.errors import FusionError
+from fusion.method import MAX_TOP_K
 from fusion.tokens import Encoding
 
-MAX_K = 256
 NO_BYTE = np.iinfo(np.int64).max
 
 
@@ -167,10 +167,10 @@ def _joined(pieces: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
 
 def check_sizes(encodings: Sequence[Encoding], k: int, vocabulary_size: int) -> None:
     """FusionError for k outside 1..256 or above the vocabulary, and for a token beyond it."""
-    if not 1 <= k <= min(MAX_K, vocabulary_size):
+    if not 1 <= k <= min(MAX_TOP_K, vocabulary_size):
         raise FusionError(
             f"top-{k} of a vocabulary of {vocabulary_size} tokens",
-            remedy=f"use a top_k from 1 to {min(MAX_K, vocabulary_size)}",
+            remedy=f"use a top_k from 1 to {min(MAX_TOP_K, vocabulary_size)}",
         )
     for window, encoding in enumerate(encodings):
         if int(encoding.input_ids.max(initial=0)) >= vocabulary_size:

@@ -9,17 +9,15 @@ short tokens.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusion.distributions import Distributions, WindowScores, unwritten_nats
 from fusion.errors import FusionError, one_of
+from fusion.method import DEFAULTS, AvgceWeights, Quality
 from fusion.projection import Projected, merge_entries
-
-Quality = Literal["bits_per_byte", "cross_entropy"]
-Weights = Literal["softmax", "release"]
 
 
 class Fused(NamedTuple):
@@ -92,7 +90,10 @@ def mince(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
 
 
 def avgce(
-    models: Sequence[Projected], quality: NDArray[np.float64], *, weights: Weights = "softmax"
+    models: Sequence[Projected],
+    quality: NDArray[np.float64],
+    *,
+    weights: AvgceWeights = DEFAULTS.avgce_weights,
 ) -> Fused:
     """AvgCE (Wan et al. 2024, section 3.2): the mean of all models' distributions, weighted by
     softmax(-quality).
@@ -103,7 +104,7 @@ def avgce(
     weights: "release" is softmax(exp(-quality)), which the released code computes and which hardly tells
         models apart: its scores lie between 0 and 1, so no weight is more than e times another.
     """
-    one_of("weights", weights, Weights)
+    one_of("weights", weights, AvgceWeights)
     _check(models, quality)
     scores = -_known(quality) if weights == "softmax" else np.exp(-_known(quality))
     shares = _softmax(scores, np.stack([m.kept for m in models]))

@@ -1,181 +1,131 @@
-"""The method."""
+"""The method as one description: every choice, what it may be, its default, and which stage it decides.
 
-from collections.abc import Sequence
+Whatever names a choice (a suite's schema, presets, validation, costs, documentation) reads it from `Method`.
+What a name of `vocabulary`, `alignment` or `function` does is in the registries `fusion.vocabulary_rules`,
+`fusion.alignment_rules` and `fusion.function_rules`: a new one is a function and a line there.
+
+This module imports nothing heavy, so that a suite can be checked without torch.
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 
-from harness.pipeline.steps.write_windows import WindowText, token_table_of
-from harness.suite.spec import FusionSpec
+from fusion.alignment_rules import ALIGNMENTS
+from fusion.errors import FusionError, did_you_mean
+from fusion.function_rules import FUSION_FUNCTIONS
+from fusion.vocabulary_rules import VOCABULARY_MAPS
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+MAX_TOP_K = 256
 
-    from fusion.distributions import Distributions
-    from fusion.functions import Fused
-    from fusion.projection import Projected
-    from fusion.shards import DistributionStore
-    from fusion.spelling import Spellings
-    from fusion.tokens import Encoding
-    from fusion.vocabulary import VocabularyMap
-
-
-def _map(source: Path, target: Path, spec: FusionSpec) -> "VocabularyMap":
-    from fusion.errors import FusionError
-    from fusion.models import load_tokenizer
-    from fusion.spelling import map_same_spelling, map_spelling
-    from fusion.vocabulary import map_exact, map_minimum_edit, map_prefix
-
-    if spec.compare == "spelling":
-        if spec.vocabulary not in ("em", "mined"):
-            raise FusionError(
-                f"no vocabulary map {spec.vocabulary!r} by spelling, only em and mined",
-                remedy="set fusion.compare to bytes, or fusion.vocabulary to em or mined",
-            )
-        pair = _spellings(source), _spellings(target)
-        return map_same_spelling(*pair) if spec.vocabulary == "em" else map_spelling(*pair)
-    tables = token_table_of(source), token_table_of(target)
-    if spec.vocabulary == "em":
-        return map_exact(*tables)
-    if spec.vocabulary == "prefix":
-        return map_prefix(*tables, load_tokenizer(target))
-    return map_minimum_edit(*tables, threshold=spec.vocabulary_threshold)
-
-
-def _spellings(folder: Path) -> "Spellings":
-    from fusion.models import load_tokenizer, vocabulary_size
-    from fusion.spelling import spellings
-
-    return spellings(load_tokenizer(folder), vocabulary_size(folder))
-
-
-class _Aligner:
-    """Aligns the windows of a block as the suite says; `folders` are the target's and the source's."""
-
-    def __init__(self, spec: FusionSpec, folders: tuple[Path, Path], vocabulary: "VocabularyMap") -> None:
-        self.spec = spec
-        self.mapped = vocabulary if spec.alignment == "mined" else None
-        by_edits = spec.alignment != "end_byte"
-        spelled = by_edits and spec.compare == "spelling"
-        target, source = folders
-        self.spellings = (_spellings(target), _spellings(source)) if spelled else None
-        self.tables = (token_table_of(target), token_table_of(source)) if by_edits and not spelled else None
-
-    def block(self, ours: "Distributions", theirs: "Distributions") -> "NDArray[np.int32]":
-        """Rows of the block's source, -1 for none, numbered within the block."""
-        from fusion.alignment import align_end_byte, align_windows
-
-        if self.spec.alignment == "end_byte":
-            return align_end_byte(ours.read_to, theirs.read_to)
-        return align_windows(ours, theirs, self._window)
-
-    def _window(self, ours: "Encoding", theirs: "Encoding") -> "NDArray[np.int32]":
-        from fusion.alignment import align_em, align_mined
-        from fusion.fusellm_release import align_release
-
-        ids = ours.input_ids, theirs.input_ids
-        if self.spellings is not None:
-            return align_release(*ids, *self.spellings, self.mapped)
-        assert self.tables is not None
-        if self.mapped is None:
-            return align_em(*ids, *self.tables)
-        return align_mined(*ids, *self.tables, self.mapped)
-
-
-def _project(
-    ours: "Distributions",
-    theirs: "Distributions",
-    rows: "NDArray[np.int32]",
-    vocabulary: "VocabularyMap",
-    spec: FusionSpec,
-) -> "Projected":
-    """A block of the source at the target's rows, as the suite says; `rows` are numbered within the block."""
-    from fusion.next_token import follow_text
-    from fusion.projection import project
-
-    return project(
-        theirs.ids,
-        theirs.logprobs,
-        theirs.leftover,
-        rows,
-        vocabulary,
-        continuation=follow_text(ours, theirs, rows) if spec.next_token == "text" else None,
-        duplicates=spec.duplicates,
-    )
+Compare = Literal["bytes", "spelling"]
+NextToken = Literal["text", "vocabulary"]
+Duplicates = Literal["add", "first"]
+AvgceWeights = Literal["softmax", "release"]
+Granularity = Literal["document", "window", "token"]
+Quality = Literal["bits_per_byte", "cross_entropy"]
+Schedule = Literal["linear", "cosine"]
+Loss = Literal["ce", "kl"]
+Leftover = Literal["residual", "renormalise"]
+WithoutTeacher = Literal["gold", "mask", "current"]
 
 
 @dataclass(frozen=True)
-class _Teacher:
-    """One model that takes part in the fusion: its store, map, and its rows (None: the target itself)."""
+class OneOf:
+    """Marks a field whose value is a name in a registry."""
 
-    name: str
-    store: "DistributionStore"
-    vocabulary: "VocabularyMap"
-    rows: "NDArray[np.int64] | None"
-    unknown: int | None  # its unk token
-
-    def rows_of(self, target: "DistributionStore", start: int, stop: int) -> "NDArray[np.int32]":
-        """Rows of the block [start, stop) of windows, numbered within it."""
-        here = slice(int(target.windows[start]), int(target.windows[stop]))
-        if self.rows is None:
-            return np.arange(here.stop - here.start, dtype=np.int32)
-        rows = self.rows[here]
-        return np.where(rows >= 0, rows - self.store.windows[start], -1).astype(np.int32)
+    registry: Mapping[str, object]
 
 
-def _width(teachers: Sequence[_Teacher], spec: FusionSpec) -> int:
-    """Entries of a fused row: MinCE takes one model's, AvgCE unites them."""
-    moved = spec.next_token == "text"
-    widths = [t.store.top_k + (moved and t.rows is not None) for t in teachers]
-    return max(widths) if spec.function == "mince" else sum(widths)
+@dataclass(frozen=True)
+class Decides:
+    """Marks a field with the stages whose output depends on its value; with none where no output does."""
+
+    stages: frozenset[str]
+
+    def __init__(self, *stages: str) -> None:
+        object.__setattr__(self, "stages", frozenset(stages))
 
 
-def _fuse_block(
-    ours: "DistributionStore",
-    teachers: Sequence[_Teacher],
-    qualities: "NDArray[np.float64] | None",
-    windows: tuple[int, int],
-    spec: FusionSpec,
-) -> "Fused":
-    from fusion.functions import avgce, mince, token_quality
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """All choices of a fusion. Raises FusionError that lists every value that cannot be."""
 
-    block = ours.block(*windows)
-    models, by_token = [], []
-    for teacher in teachers:
-        theirs = block if teacher.rows is None else teacher.store.block(*windows)
-        rows = teacher.rows_of(ours, *windows)
-        own = spec if teacher.rows is not None else spec.model_copy(update={"next_token": "vocabulary"})
-        models.append(_project(block, theirs, rows, teacher.vocabulary, own))
-        if qualities is None:
-            by_token.append(token_quality(theirs, rows, spec.quality, unknown=teacher.unknown))
-    if qualities is None:
-        quality = np.stack(by_token)
-    else:
-        quality = np.repeat(qualities[:, windows[0] : windows[1]], np.diff(block.windows), axis=1)
-    if spec.function == "mince":
-        return mince(models, quality)
-    return avgce(models, quality, weights=spec.avgce_weights)
+    alignment: Annotated[str, OneOf(ALIGNMENTS), Decides("alignment")] = "end_byte"
+    vocabulary: Annotated[str, OneOf(VOCABULARY_MAPS), Decides("vocabulary")] = "em"
+    # mined: the largest edit distance, as a share of the longer token's length
+    vocabulary_threshold: Annotated[float, Ge(0), Lt(1), Decides("vocabulary")] = 0.34
+    # em and mined: by the bytes that tokens stand for, or by their tokenizers' spelling
+    compare: Annotated[Compare, Decides("vocabulary", "alignment")] = "bytes"
+    # which token of the target gets the mass that a source gives to the text's next bytes
+    next_token: Annotated[NextToken, Decides("alignment", "fusion")] = "text"
+    # source tokens that become one target token: their probabilities are added, or the likeliest is kept
+    duplicates: Annotated[Duplicates, Decides("alignment", "fusion")] = "add"
+    function: Annotated[str, OneOf(FUSION_FUNCTIONS), Decides("fusion")] = "mince"
+    # softmax(-quality), or the released code's softmax(exp(-quality))
+    avgce_weights: Annotated[AvgceWeights, Decides("fusion")] = "softmax"
+    # what sources are weighed over
+    granularity: Annotated[Granularity, Decides("fusion")] = "document"
+    quality: Annotated[Quality, Decides("fusion")] = "bits_per_byte"
+    # the target before fusion is one of the sources (paper: yes)
+    include_target: Annotated[bool, Decides("fusion")] = True
+    # lambda of equation 5; with an end it is annealed from the first step to the last
+    lm_loss_weight: Annotated[float, Ge(0), Le(1), Decides("training")] = 0.9
+    lm_loss_weight_end: Annotated[float | None, Ge(0), Le(1), Decides("training")] = None
+    lm_loss_weight_schedule: Annotated[Schedule, Decides("training")] = "linear"
+    # entries that are kept of each distribution
+    top_k: Annotated[int, Ge(1), Le(MAX_TOP_K), Decides("distributions")] = 10
+    temperature: Annotated[float, Gt(0), Decides("training")] = 1.0
+    loss: Annotated[Loss, Decides("training")] = "ce"
+    # the mass outside the kept entries: one entry of its own, or scaled away (the paper's)
+    leftover: Annotated[Leftover, Decides("training")] = "residual"
+    # what a position without a fused row learns: the ground-truth token (the paper's), nothing, or the
+    # current token (the released code's)
+    without_teacher: Annotated[WithoutTeacher, Decides("training")] = "gold"
+
+    def __post_init__(self) -> None:
+        named = METHOD_HINTS.items()
+        mistakes = [m for name, hint in named if (m := _mistake(name, getattr(self, name), hint))]
+        if mistakes:
+            raise FusionError("; ".join(mistakes), remedy="give values that fusion.method lists")
 
 
-def _window_quality(
-    teachers: Sequence[_Teacher], windows: Sequence[WindowText], spec: FusionSpec
-) -> "NDArray[np.float64]":
-    """How well each model predicts the group of every window [M, W]; lower is better.
+def registered(annotation: Any) -> Mapping[str, object] | None:
+    """The registry that a field's values are named in; None where it is no such field."""
+    marks = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((mark.registry for mark in marks if isinstance(mark, OneOf)), None)
 
-    All models are judged on the same bytes: windows count from the first byte that each of them can score.
+
+def choices(annotation: Any) -> Collection[str] | None:
+    """The names that a field so annotated may have; None where it takes anything of its type.
+
+    Given `Annotated[...]` or a bare `Literal[...]`.
     """
-    from fusion.distributions import WindowScores, common_start, window_nll
-    from fusion.functions import group_quality
+    if (registry := registered(annotation)) is not None:
+        return tuple(registry)
+    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return get_args(plain) if get_origin(plain) is Literal else None
 
-    found: list[list[WindowScores]] = [[] for _ in teachers]
-    for start, stop in teachers[0].store.blocks():
-        blocks = [t.store.block(start, stop) for t in teachers]
-        first_byte = common_start(blocks)
-        for scores, block, teacher in zip(found, blocks, teachers, strict=True):
-            scores.append(window_nll(block, first_byte, unknown=teacher.unknown))
-    by_document = np.unique([w.document for w in windows], return_inverse=True)[1]
-    groups = by_document if spec.granularity == "document" else np.arange(len(windows))
-    pooled = [WindowScores(*map(np.concatenate, zip(*scores, strict=True))) for scores in found]
-    return np.stack([group_quality(scores, groups, spec.quality)[groups] for scores in pooled])
+
+def _mistake(name: str, value: Any, annotation: Any) -> str:
+    """What is wrong with one value, "" where nothing is."""
+    known = choices(annotation)
+    if known is not None:
+        return "" if value in known else f"{name} cannot be {value!r}{did_you_mean(value, known)}"
+    if value is None or isinstance(value, bool):
+        return ""
+    for mark in get_args(annotation)[1:]:
+        if (
+            (isinstance(mark, Ge) and not value >= mark.ge)
+            or (isinstance(mark, Gt) and not value > mark.gt)
+            or (isinstance(mark, Le) and not value <= mark.le)
+            or (isinstance(mark, Lt) and not value < mark.lt)
+        ):
+            return f"{name} is {value!r}, which is out of range ({mark})"
+    return ""
+
+
+METHOD_HINTS: Mapping[str, Any] = get_type_hints(Method, include_extras=True)  # key -> annotation
+DEFAULTS = Method()

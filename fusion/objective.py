@@ -13,7 +13,7 @@ never held and the head runs once per position.
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,12 +21,9 @@ from torch import Tensor
 from fusion.chunked_loss import PartWeights, Rows, chunked_sums, label_rows
 from fusion.errors import FusionError, one_of
 from fusion.lm_head import Head
+from fusion.method import DEFAULTS, Leftover, Loss, WithoutTeacher
 
 IGNORED = -100
-
-Loss = Literal["ce", "kl"]
-Leftover = Literal["residual", "renormalise"]
-WithoutTeacher = Literal["gold", "mask", "current"]
 
 
 class SparseTeacher(NamedTuple):
@@ -97,10 +94,10 @@ def fusion_loss(
     teacher: SparseTeacher | None,
     *,
     lm_loss_weight: float,
-    temperature: float = 1.0,
-    loss: Loss = "ce",
-    leftover: Leftover = "residual",
-    without_teacher: WithoutTeacher = "gold",
+    temperature: float = DEFAULTS.temperature,
+    loss: Loss = DEFAULTS.loss,
+    leftover: Leftover = DEFAULTS.leftover,
+    without_teacher: WithoutTeacher = DEFAULTS.without_teacher,
     current: Tensor | None = None,
     chunk: int | None = None,
     denominator: Tensor | float | None = None,

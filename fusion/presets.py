@@ -26,6 +26,7 @@ _FUSELLM: dict[str, Any] = {
     "quality": "cross_entropy",
     "include_target": True,
     "lm_loss_weight": 0.9,
+    "lm_loss_weight_end": None,
     "top_k": 10,
     "temperature": 1.0,
     "loss": "ce",

@@ -3,16 +3,19 @@
 R_s, R_t   rows of a source and of the target        K   entries of a row, -1 where there is none
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusion.errors import FusionError, one_of
-from fusion.next_token import Continuation
+from fusion.method import DEFAULTS, Duplicates, NextToken
+from fusion.next_token import Continuation, follow_text
 from fusion.vocabulary import VocabularyMap
 
-Duplicates = Literal["add", "first"]
+if TYPE_CHECKING:
+    from fusion.distributions import Distributions
+
 _LAST = np.iinfo(np.int32).max  # sorts entries that are none behind all others
 _CHUNK = 1 << 16  # rows merged at a time, which bounds the memory for sorting
 
@@ -42,7 +45,7 @@ def project(
     vocabulary_map: VocabularyMap,
     *,
     continuation: Continuation | None = None,
-    duplicates: Duplicates = "add",
+    duplicates: Duplicates = DEFAULTS.duplicates,
 ) -> Projected:
     """Rows [R_t] of a source (or -1), with tokens taken through the vocabulary map.
 
@@ -70,6 +73,30 @@ def project(
     if continuation is not None:
         mapped, probabilities = _moved(source_ids, mapped, probabilities, vocabulary_map, continuation)
     return merge_entries(mapped, probabilities)
+
+
+def project_block(
+    target: "Distributions",
+    source: "Distributions",
+    rows: NDArray[np.int32],
+    vocabulary_map: VocabularyMap,
+    *,
+    next_token: NextToken,
+    duplicates: Duplicates,
+) -> Projected:
+    """A block of a source at the target's rows; `rows` [R_t] are numbered within the block.
+
+    next_token: under "text" the target's next token gets the mass that the source gave to its bytes.
+    """
+    return project(
+        source.ids,
+        source.logprobs,
+        source.leftover,
+        rows,
+        vocabulary_map,
+        continuation=follow_text(target, source, rows) if next_token == "text" else None,
+        duplicates=duplicates,
+    )
 
 
 def _check_map(source_ids: NDArray[np.int64], vocabulary_map: VocabularyMap) -> None:

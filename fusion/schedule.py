@@ -2,11 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from fusion.errors import FusionError, one_of
-
-Schedule = Literal["linear", "cosine"]
+from fusion.method import DEFAULTS, Schedule
 
 
 @dataclass(frozen=True)
@@ -15,7 +13,7 @@ class Anneal:
 
     start: float
     end: float
-    schedule: Schedule = "linear"
+    schedule: Schedule = DEFAULTS.lm_loss_weight_schedule
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.start <= 1.0 and 0.0 <= self.end <= 1.0):

@@ -11,19 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import ModelOutput
 
-from fusion.batches import Collator, TeacherRows, WindowDataset, Windows, sparse_teacher, tokens_read
+from fusion.batches import Collator, WindowDataset, Windows, sparse_teacher, tokens_read
 from fusion.decoder import split_model
 from fusion.errors import FusionError
 from fusion.lora import with_adapters
-from fusion.objective import IGNORED, Leftover, Loss, WithoutTeacher, check_choices, fusion_loss, fusion_rows
+from fusion.method import DEFAULTS, METHOD_HINTS, Leftover, Loss, Method, WithoutTeacher
+from fusion.objective import IGNORED, check_choices, fusion_loss, fusion_rows
 from fusion.schedule import Anneal, weight_at
+from fusion.teacher_rows import TeacherRows
 
 __all__ = ["Anneal", "Objective", "TeacherRows", "TrainingResult", "attach_objective", "train"]
 
@@ -32,15 +34,23 @@ __all__ = ["Anneal", "Objective", "TeacherRows", "TrainingResult", "attach_objec
 class Objective:
     """The loss: lambda x causal LM + (1 - lambda) x fusion. See fusion.objective for each choice."""
 
-    lm_loss_weight: float | Anneal = 0.9
-    temperature: float = 1.0
-    loss: Loss = "ce"
-    leftover: Leftover = "residual"
-    without_teacher: WithoutTeacher = "gold"
+    lm_loss_weight: float | Anneal = DEFAULTS.lm_loss_weight
+    temperature: float = DEFAULTS.temperature
+    loss: Loss = DEFAULTS.loss
+    leftover: Leftover = DEFAULTS.leftover
+    without_teacher: WithoutTeacher = DEFAULTS.without_teacher
     chunk: int | None = None
 
     def __post_init__(self) -> None:
         check_choices(lm_loss_weight=weight_at(self.lm_loss_weight, 0, 1), **self.choices())
+
+    @classmethod
+    def of(cls, method: Method) -> Self:
+        """The method's loss; annealed where it names an end."""
+        start, end = method.lm_loss_weight, method.lm_loss_weight_end
+        weight = start if end is None else Anneal(start, end, method.lm_loss_weight_schedule)
+        shared = {f.name for f in fields(cls)} & METHOD_HINTS.keys() - {"lm_loss_weight"}
+        return cls(lm_loss_weight=weight, **{name: getattr(method, name) for name in shared})
 
     def choices(self) -> dict[str, Any]:
         """All but the weight, which may change from step to step, by the names of `fusion_loss`."""

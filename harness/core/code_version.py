@@ -10,13 +10,14 @@ from pathlib import Path
 @cache
 def code_version(module: str) -> str:
     """Hash of a module's syntax tree without docstrings: comments and layout do not invalidate results."""
-    tree = _tree(module)
+    tree = syntax_tree(module)
     for node in ast.walk(tree):
         _drop_docstring(node)
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
 
 
-def _tree(module: str) -> ast.Module:
+def syntax_tree(module: str) -> ast.Module:
+    """The parsed source of a module, which is found and not executed."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module named {module!r}")

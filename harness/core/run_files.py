@@ -15,6 +15,7 @@ from harness.core.exceptions import IncompleteError, InputError
 from harness.core.files import write_atomically
 from harness.core.record import RUN_SCHEMA_VERSION, Item, RunRecord
 
+ATTRIBUTION_FILE = "attribution.parquet"  # which source taught how much of which document
 SCORE = "score."
 TEXTS = ("item", "task", "prediction", "gold", "prompt")
 

@@ -8,6 +8,7 @@ left out.
 from collections.abc import Iterator, Mapping
 from typing import TypedDict
 
+from fusion.vocabulary_rules import VOCABULARY_MAPS
 from harness.suite.shorthand import training_name
 from harness.suite.spec import BenchmarkSpec, LoadedSuite, ModelSpec, Suite
 
@@ -21,7 +22,6 @@ GENERATED_WEIGHT = 2  # a token generated one by one takes the time of so many t
 READ_BYTES_PER_SECOND = 2e6  # of text, cut into windows by several tokenizers
 ALIGN_SECONDS_PER_TOKEN = 1e-5
 FUSE_SECONDS_PER_TOKEN = 5e-5
-MAP_SECONDS = {"em": 2.0, "mined": 20.0, "prefix": 10.0}
 FETCH_SECONDS = 60.0  # of a model that is fetched or converted: depends on the network
 WORKING_MEMORY = 5 * 10**8  # interpreter, libraries, buffers
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -104,7 +104,7 @@ def _text_stages(suite: Suite, corpus_bytes: int) -> Iterator[tuple[str, StageCo
     yield "corpus", _cost(disk=corpus_bytes, memory=2 * corpus_bytes, seconds=reading)
     yield "windows", _cost(tokens=tokens, disk=corpus_bytes, memory=4 * corpus_bytes, seconds=reading)
     for source in suite.sources:
-        yield f"vocabulary:{source.name}", _cost(seconds=MAP_SECONDS[suite.fusion.vocabulary])
+        yield f"vocabulary:{source.name}", _cost(seconds=VOCABULARY_MAPS[suite.fusion.vocabulary].seconds)
         yield f"alignment:{source.name}", _cost(disk=4 * tokens, seconds=tokens * ALIGN_SECONDS_PER_TOKEN)
     models = len(suite.sources) + suite.fusion.include_target
     yield "fusion", _cost(disk=row * tokens, seconds=tokens * models * FUSE_SECONDS_PER_TOKEN)

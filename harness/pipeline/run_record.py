@@ -14,11 +14,10 @@ from harness.comparison.compare import compare
 from harness.core.effort import gains_per_token, model_effort
 from harness.core.record import BenchmarkEntry, Item, ModelEntry, RunRecord, StageEntry, TrainingCurve
 from harness.core.redaction import redact_all
-from harness.core.run_files import read_items
+from harness.core.run_files import ATTRIBUTION_FILE, read_items
 from harness.pipeline.graph import Pipeline
 from harness.pipeline.notes import run_notes, trainings_notes
 from harness.pipeline.runner import Outcome
-from harness.pipeline.steps.fuse import ATTRIBUTION_FILE
 from harness.suite.spec import LoadedSuite, resolved
 
 LIBRARIES = (

@@ -1,16 +1,15 @@
 """What a stage is: a name, parameters, inputs and code; its key is the hash of all of them."""
 
-import ast
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.core.code_version import _tree, code_version
+from harness.core.code_version import code_version
 from harness.pipeline.store import Draft, Entry
 
 Report = Callable[[str, int, int], None]  # (what, done, total): progress of the running stage
@@ -35,8 +34,8 @@ Work = Callable[[Draft, Context], None]
 class Stage:
     """One arrow of the data flow.
 
-    `params` must be JSON-able. `code` names the modules whose source decides the output (modules of `fusion`
-    bring along those they import), `libraries` the distributions whose version does.
+    `params` must be JSON-able. `code` names the modules whose source decides the output (`stage_code` finds
+    them), `libraries` the distributions whose version does.
     """
 
     name: str
@@ -68,26 +67,7 @@ class Stage:
         }
 
     def _code_versions(self) -> dict[str, str]:
-        return {module: code_version(module) for module in with_imports(self.code)}
-
-
-def with_imports(modules: Iterable[str]) -> list[str]:
-    """The modules and, for those of `fusion`, all modules of `fusion` that they import; sorted."""
-    found: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        if module not in found:
-            found.add(module)
-            waiting += _fusion_imports(module) if module.startswith("fusion.") else []
-    return sorted(found)
-
-
-@cache
-def _fusion_imports(module: str) -> tuple[str, ...]:
-    nodes = ast.walk(_tree(module))
-    named = (n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module)
-    return tuple(sorted({name for name in named if name.startswith("fusion.")}))
+        return {module: code_version(module) for module in self.code}
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:

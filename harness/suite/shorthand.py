@@ -1,15 +1,10 @@
-"""`fusion.paper` in a suite: what it decides, what gives way to it, how a suite departs from it."""
+"""What stands in a suite for several values: `fusion.paper` for a preset, `seeds: n` for n seeds."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeGuard
 
+from fusion.method import METHOD_HINTS
 from fusion.presets import PRESETS
-
-UNSET: dict[str, Any] = {  # keys that no preset sets and that would change what one does
-    "lm_loss_weight_end": None,
-    "lm_loss_weight_schedule": "linear",
-    "vocabulary_threshold": 0.34,
-}
 
 
 def with_preset(fusion: Any) -> Any:
@@ -29,7 +24,7 @@ def give_way_to_preset(raw: dict[str, Any], given: Collection[str]) -> None:
     name = fusion.get("paper")
     if not isinstance(name, str) or name not in PRESETS:
         return
-    for key in {*PRESETS[name], *UNSET}:
+    for key in METHOD_HINTS:
         if f"fusion.{key}" not in given:
             fusion.pop(key, None)
 
@@ -38,7 +33,7 @@ def departures(fusion: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Key -> (the suite's value, the preset's) where a typed and dumped section departs from its preset."""
     if fusion.get("paper") is None:
         return {}
-    decided = {**PRESETS[fusion["paper"]], "lm_loss_weight_end": None}
+    decided = PRESETS[fusion["paper"]]
     return {key: (fusion[key], value) for key, value in decided.items() if fusion[key] != value}
 
 

@@ -1,19 +1,33 @@
 """The suite: one YAML file that names models, corpus, fusion, training, benchmarks; typed and frozen.
 
-`load_suite` reads the file, applies `--set key=value` overrides and reports every mistake at once.
+Every field says which stages' output it decides (`Decides`); the stages' keys are made from these marks.
 """
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs, PydanticCustomError
 
+from fusion.method import METHOD_HINTS, Decides, Method, choices, registered
 from harness.suite.shorthand import with_preset, with_seeds
 from harness.suite.tolerance import spelled_out
 
 SUITE_VERSION = 1
 Capability = str
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Dtype = Literal["float32", "bfloat16", "float16"]
+Nothing, Corpus, Scoring = Decides(), Decides("corpus"), Decides("scoring")
 Names = Annotated[  # one name may be written without brackets
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
@@ -43,93 +57,89 @@ class ModelSpec(Frozen):
     or "random:<model_type>[:<seed>]" for a tiny model with random weights (then `tokenizer` is needed).
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    model: str | None = None
-    wheel: WheelSpec | None = None
-    tokenizer: str | None = None
-    bos: bool | None = None  # None: as the model's own tokenizer does; see fusion.tokens
+    name: Annotated[str, Nothing] = Field(pattern=NAME)
+    model: Annotated[str | None, Decides("model")] = None
+    wheel: Annotated[WheelSpec | None, Decides("model")] = None
+    tokenizer: Annotated[str | None, Decides("model")] = None
+    # None: as the model's own tokenizer does; see fusion.tokens
+    bos: Annotated[bool | None, Decides("distributions", "training", "scoring")] = None
 
 
 class CorpusSpec(Frozen):
     """Where the documents come from. `kind` decides which of the other keys are used."""
 
-    kind: Literal["generated", "files", "hub", "python"]
-    generator: Literal["micro"] | None = None  # kind generated
-    documents: int | None = Field(default=None, gt=0)  # at most this many (generated: exactly)
-    seed: Seed = 0
-    files: Names = ()  # kind files: .jsonl, .txt, .parquet, globs allowed
-    dataset: str | None = None  # kind hub
-    config: str | None = None
-    split: str = "train"
-    column: str = "text"
-    max_bytes: int | None = Field(default=None, gt=0)  # of the whole corpus
-    evaluation_fraction: float = Field(default=0.0, ge=0, lt=0.5)  # held out, for eval_loss
+    kind: Annotated[Literal["generated", "files", "hub", "python"], Corpus]
+    generator: Annotated[Literal["micro"] | None, Corpus] = None  # kind generated
+    documents: Annotated[int | None, Corpus] = Field(default=None, gt=0)  # at most (generated: exactly)
+    seed: Annotated[Seed, Decides("corpus", "windows")] = 0
+    files: Annotated[Names, Corpus] = ()  # kind files: .jsonl, .txt, .parquet, globs allowed
+    dataset: Annotated[str | None, Corpus] = None  # kind hub
+    config: Annotated[str | None, Corpus] = None
+    split: Annotated[str, Corpus] = "train"
+    column: Annotated[str, Corpus] = "text"
+    max_bytes: Annotated[int | None, Corpus] = Field(default=None, gt=0)  # of the whole corpus
+    # held out, for eval_loss
+    evaluation_fraction: Annotated[float, Decides("windows")] = Field(default=0.0, ge=0, lt=0.5)
 
 
-class FusionSpec(Frozen):
-    """The method's parameters; paper names in parentheses.
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class FusionSpec(Method):
+    """The method's choices (`fusion.method`) and how models are read for it.
 
     `paper` sets those that the paper decides (`fusion.presets`); a key written beside it wins, but not one of
     the file's over a preset that an override names.
     """
 
-    paper: Literal["fusellm", "fusellm-release"] | None = None
-    block_size: int = Field(default=2048, gt=1)  # tokens per window, of the longest tokenizer
-    alignment: Literal["end_byte", "em", "mined"] = "end_byte"
-    vocabulary: Literal["em", "mined", "prefix"] = "em"
-    vocabulary_threshold: float = Field(default=0.34, ge=0, lt=1)  # mined: largest distance / longer length
-    compare: Literal["bytes", "spelling"] = (
-        "bytes"  # em, mined: what tokens stand for, or how they are spelled
-    )
-    next_token: Literal["text", "vocabulary"] = "text"  # whom the mass on the token that came belongs to
-    duplicates: Literal["add", "first"] = "add"  # source tokens that become one target token
-    function: Literal["mince", "avgce"] = "mince"
-    avgce_weights: Literal["softmax", "release"] = "softmax"  # softmax(-quality), or softmax(exp(-quality))
-    granularity: Literal["document", "window", "token"] = "document"
-    quality: Literal["bits_per_byte", "cross_entropy"] = "bits_per_byte"
-    include_target: bool = True  # the target before fusion is one of the sources (paper: yes)
-    lm_loss_weight: float = Field(default=0.9, ge=0, le=1)  # lambda
-    lm_loss_weight_end: float | None = Field(default=None, ge=0, le=1)  # lambda at the last step, if annealed
-    lm_loss_weight_schedule: Literal["linear", "cosine"] = "linear"
-    top_k: int = Field(default=10, ge=1, le=256)
-    temperature: float = Field(default=1.0, gt=0)
-    loss: Literal["ce", "kl"] = "ce"
-    leftover: Literal["residual", "renormalise"] = "residual"
-    without_teacher: Literal["gold", "mask", "current"] = "gold"  # the true next token (paper), or nothing
-    extraction_batch_tokens: int = Field(default=4096, gt=0)
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    paper: Annotated[Literal["fusellm", "fusellm-release"] | None, Nothing] = None
+    block_size: Annotated[int, Decides("windows")] = Field(default=2048, gt=1)  # of the longest tokenizer
+    extraction_batch_tokens: Annotated[int, Nothing] = Field(default=4096, gt=0)
+    dtype: Annotated[Dtype, Decides("distributions")] = "float32"
 
     @model_validator(mode="before")
     @classmethod
     def _with_preset(cls, given: Any) -> Any:
+        if isinstance(given, ArgsKwargs):
+            return ArgsKwargs(given.args, with_preset(given.kwargs or {}))
         return with_preset(given)
+
+    @field_validator(*(name for name, hint in METHOD_HINTS.items() if registered(hint)))
+    @classmethod
+    def _is_registered(cls, value: str, info: ValidationInfo) -> str:
+        """A name that a registry does not have is told as any other wrong choice."""
+        known = choices(METHOD_HINTS[str(info.field_name)]) or ()
+        if value not in known:
+            raise PydanticCustomError("literal_error", "not one of {names}", {"names": list(known)})
+        return value
 
 
 class BenchmarkSpec(Frozen):
     """One row of the comparison: one lm-eval task, or several that are pooled."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    tasks: Names = Field(min_length=1)  # lm-eval task names
-    num_fewshot: int | None = Field(default=None, ge=0)  # None: the task's own
-    limit: int | None = Field(default=None, gt=0)  # items per task; None: all
-    metrics: Names = Field(min_length=1)  # lm-eval metric names, the headline metric first
-    filter: str | None = None  # lm-eval filter name; None: the task's first
-    gold: str | None = None  # jinja template over the document: the gold continuation, for bits per byte
-    gen_kwargs: dict[str, Any] = {}  # e.g. max_gen_toks
-    samples: int | None = Field(
-        default=None, gt=0
-    )  # answers per item, for pass@k; None: the task's own number
-    executes_code: bool = False  # model-written code is run to score it
+    name: Annotated[str, Nothing] = Field(pattern=NAME)
+    tasks: Annotated[Names, Scoring] = Field(min_length=1)  # lm-eval task names
+    num_fewshot: Annotated[int | None, Scoring] = Field(default=None, ge=0)  # None: the task's own
+    limit: Annotated[int | None, Scoring] = Field(default=None, gt=0)  # items per task; None: all
+    metrics: Annotated[Names, Scoring] = Field(min_length=1)  # lm-eval names, the headline metric first
+    filter: Annotated[str | None, Scoring] = None  # lm-eval filter name; None: the task's first
+    # jinja template over the document: the gold continuation, for bits per byte
+    gold: Annotated[str | None, Scoring] = None
+    gen_kwargs: Annotated[dict[str, Any], Scoring] = {}  # e.g. max_gen_toks
+    # answers per item, for pass@k; None: the task's own number
+    samples: Annotated[int | None, Scoring] = Field(default=None, gt=0)
+    executes_code: Annotated[bool, Scoring] = False  # model-written code is run to score it
 
 
 class ScoringSpec(Frozen):
-    seed: Seed = 1234
-    backend: str = "fusegauge"  # lm-eval's name of a model class: hf, vllm, sglang, local-completions, ...
-    backend_args: dict[str, Any] = {}  # further arguments of that class; {folder} is where the model lies
-    batch_size: int = Field(default=8, gt=0)  # of backends that do not find theirs; fusegauge does
-    device: str = "auto"  # or cpu, cuda, cuda:<number>, mps
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    bits_per_byte: bool = True
+    seed: Annotated[Seed, Scoring] = 1234
+    # lm-eval's name of a model class: hf, vllm, sglang, local-completions, ...
+    backend: Annotated[str, Scoring] = "fusegauge"
+    # further arguments of that class; {folder} is where the model lies
+    backend_args: Annotated[dict[str, Any], Scoring] = {}
+    # of backends that do not find theirs; fusegauge does
+    batch_size: Annotated[int, Nothing] = Field(default=8, gt=0)
+    device: Annotated[str, Nothing] = "auto"  # or cpu, cuda, cuda:<number>, mps
+    dtype: Annotated[Dtype, Scoring] = "float32"
+    bits_per_byte: Annotated[bool, Scoring] = True
 
 
 class ComparisonSpec(Frozen):
@@ -138,7 +148,7 @@ class ComparisonSpec(Frozen):
     seed: Seed = 0
     correction: Literal["holm", "bh"] = "holm"  # of many p-values: family-wise error, or false discoveries
     published: str | None = None  # name of a file in suites/published
-    tolerance: PointsByName = {"default": 0.0}  # that `check` lets a score fall; see harness.suite.tolerance
+    tolerance: PointsByName = {"default": 0.0}  # that `check` lets a score fall; see `tolerance`
 
 
 class TrackingSpec(Frozen):
@@ -150,22 +160,24 @@ class TrackingSpec(Frozen):
 class Suite(Frozen):
     """A whole experiment. `training` takes HF TrainingArguments' own names."""
 
-    version: Literal[1]
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    description: str = ""
-    seed: Seed = 0
-    seeds: tuple[Seed, ...] = ()  # several trainings of fused and control; n stands for seed ... seed + n - 1
+    version: Annotated[Literal[1], Nothing]
+    name: Annotated[str, Nothing] = Field(pattern=NAME)
+    description: Annotated[str, Nothing] = ""
+    seed: Annotated[Seed, Decides("training")] = 0
+    # several trainings of fused and control, each with one of these; n stands for seed ... seed + n - 1
+    seeds: Annotated[tuple[Seed, ...], Nothing] = ()
     target: ModelSpec
     sources: tuple[ModelSpec, ...] = Field(min_length=1)
     corpus: CorpusSpec
-    fusion: FusionSpec = FusionSpec()
-    training: dict[str, Any] = {}
-    lora: dict[str, Any] | None = None  # train low-rank adapters, merged at the end; peft LoraConfig names
-    controls: tuple[Literal["clm"], ...] = ("clm",)
+    fusion: FusionSpec = Field(default_factory=FusionSpec)
+    training: Annotated[dict[str, Any], Decides("training")] = {}
+    # train low-rank adapters, merged at the end; peft LoraConfig names
+    lora: Annotated[dict[str, Any] | None, Decides("training")] = None
+    controls: Annotated[tuple[Literal["clm"], ...], Nothing] = ("clm",)  # which trainings there are
     benchmarks: dict[Capability, tuple[BenchmarkSpec, ...]] = Field(min_length=1)
     scoring: ScoringSpec = ScoringSpec()
-    comparison: ComparisonSpec = ComparisonSpec()
-    tracking: TrackingSpec = TrackingSpec()
+    comparison: Annotated[ComparisonSpec, Nothing] = ComparisonSpec()
+    tracking: Annotated[TrackingSpec, Nothing] = TrackingSpec()
 
     @model_validator(mode="before")
     @classmethod

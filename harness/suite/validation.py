@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from fusion.vocabulary_rules import VOCABULARY_MAPS, by_spelling
 from harness.core.exceptions import nearest
 from harness.core.redaction import redact
 from harness.suite.published import published_names
@@ -79,10 +80,11 @@ def _fusion_mistakes(fusion: Any) -> Iterator[str]:
     """`fusion` with its preset filled in, which may be what a key contradicts."""
     if not isinstance(fusion, dict):
         return
-    if fusion.get("vocabulary") == "prefix" and fusion.get("compare") == "spelling":
+    vocabulary = fusion.get("vocabulary")
+    if fusion.get("compare") == "spelling" and vocabulary in set(VOCABULARY_MAPS) - set(by_spelling()):
         preset = fusion.get("paper")
         of = f" (of fusion.paper {preset})" if "compare" in with_preset({"paper": preset}) else ""
-        yield f"fusion.compare: 'spelling'{of} has no prefixes; vocabulary 'prefix' compares bytes"
+        yield f"fusion.compare: 'spelling'{of} is not for vocabulary {vocabulary!r}, which compares bytes"
     if fusion.get("lm_loss_weight_schedule") and fusion.get("lm_loss_weight_end") is None:
         yield "fusion.lm_loss_weight_schedule: not used without lm_loss_weight_end"
 
@@ -220,12 +222,12 @@ def _explain(detail: dict[str, Any], model: type[BaseModel], raw: Any) -> str:
     location, kind = detail["loc"], detail["type"]
     path = _spell(location, raw)
     given = detail.get("input")
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{path}: unknown key{meant(str(location[-1]), _keys_at(model, location[:-1]))}"
     if kind == "missing":
         return f"{path}: missing"
     if kind == "literal_error":
-        valid = _literals_at(model, location)
+        valid = detail["ctx"].get("names") or _literals_at(model, location)
         listed = ", ".join(map(repr, valid)) or detail["ctx"]["expected"]
         return f"{path}: {given!r} is not one of {listed}{meant(str(given), valid)}"
     message = detail["msg"]
@@ -263,8 +265,8 @@ def _annotation_at(model: type[BaseModel], location: tuple[int | str, ...]) -> A
     annotation: Any = model
     for step in location:
         annotation = _model_in(annotation) or annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            field = annotation.model_fields.get(str(step))
+        if _is_section(annotation):
+            field = annotation.__pydantic_fields__.get(str(step))
             annotation = field.annotation if field else None
         else:
             arguments = [a for a in get_args(annotation) if a not in (Ellipsis, type(None))]
@@ -272,15 +274,20 @@ def _annotation_at(model: type[BaseModel], location: tuple[int | str, ...]) -> A
     return annotation
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model in `Model | None`, and the model itself."""
+def _is_section(annotation: Any) -> bool:
+    """Whether it is a part of a suite: a model, or the dataclass that adds to the method's choices."""
+    return isinstance(annotation, type) and hasattr(annotation, "__pydantic_fields__")
+
+
+def _model_in(annotation: Any) -> Any:
+    """The part of a suite in `Part` and in `Part | None`; None where there is none."""
     options = [annotation, *(a for a in get_args(annotation) if type(None) in get_args(annotation))]
-    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return next((o for o in options if _is_section(o)), None)
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     found = _model_in(_annotation_at(model, location))
-    return list(found.model_fields) if found else []
+    return list(found.__pydantic_fields__) if found else []
 
 
 def _literals_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[Any]:

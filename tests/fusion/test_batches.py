@@ -8,8 +8,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fusion.batches import Collator, TeacherRows, WindowDataset, tokens_read
+from fusion.batches import Collator, WindowDataset, tokens_read
 from fusion.errors import FusionError
+from fusion.teacher_rows import TeacherRows
 from tests.fusion.toy_training import rows, windows
 
 W = [np.array(w, np.int32) for w in ([5, 6, 7], [8, 9])]

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from fusion.errors import FusionError
-from fusion.objective import IGNORED, FusionLoss, Leftover, SparseTeacher, fusion_loss
+from fusion.method import Leftover
+from fusion.objective import IGNORED, FusionLoss, SparseTeacher, fusion_loss
 from fusion.training import Objective
 
 N, D, V, K = 11, 5, 17, 3

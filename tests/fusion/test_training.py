@@ -10,7 +10,7 @@ import torch
 
 from fusion.batches import Collator, WindowDataset
 from fusion.errors import FusionError
-from fusion.objective import WithoutTeacher
+from fusion.method import WithoutTeacher
 from fusion.training import Anneal, Objective, TeacherRows, TrainingResult, attach_objective, train
 from tests.fusion.tiny import tiny_model
 from tests.fusion.toy_training import rows as _rows

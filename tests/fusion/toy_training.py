@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusion.batches import TeacherRows
+from fusion.teacher_rows import TeacherRows
 from tests.fusion.tiny import VOCABULARY
 
 

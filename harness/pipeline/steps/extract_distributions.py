@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusion.model_vocabulary import ModelVocabulary
 from harness.pipeline.stage import Context, Folder
-from harness.pipeline.steps.write_windows import WindowText, encode_windows, read_windows, token_table_of
+from harness.pipeline.steps.write_windows import WindowText, encode_windows, read_windows
 from harness.pipeline.store import Draft
-from harness.suite.spec import FusionSpec
 
 if TYPE_CHECKING:
     from fusion.errors import FusionError
@@ -23,7 +23,9 @@ def extract_distributions(
     *,
     model: Folder,
     name: str,
-    spec: FusionSpec,
+    top_k: int,
+    batch_tokens: int,
+    dtype: str,
     bos: bool | None,
     device: str,
 ) -> None:
@@ -34,25 +36,25 @@ def extract_distributions(
 
     folder, windows = model(context), read_windows(context)
     encodings, closed = encode_windows(folder, windows, bos)
-    network = load_model(folder, dtype=spec.dtype, device=pick_device(device))
+    network = load_model(folder, dtype=dtype, device=pick_device(device))
     try:
         store = extract_to(
             draft.scratch / "distributions",
             network,
             encodings,
             closed,
-            k=spec.top_k,
-            batch_tokens=spec.extraction_batch_tokens,
+            k=top_k,
+            batch_tokens=batch_tokens,
             report=lambda done, total: context.report(f"{name} reads windows", done, total),
         )
     except FusionError as error:
-        raise _with_document(error, windows, spec) from error
-    unknown = token_table_of(folder).roles.get("unk")
+        raise _with_document(error, windows, dtype) from error
+    unknown = ModelVocabulary(folder).table.roles.get("unk")
     draft.facts |= _distribution_facts(store, unknown)
     shutil.move(store.folder, draft.folder / "distributions")
 
 
-def _with_document(error: "FusionError", windows: Sequence[WindowText], spec: FusionSpec) -> "FusionError":
+def _with_document(error: "FusionError", windows: Sequence[WindowText], dtype: str) -> "FusionError":
     """An error that knows windows only, with the document's number in the corpus and the suite's key."""
     from fusion.errors import FusionError
 
@@ -61,7 +63,7 @@ def _with_document(error: "FusionError", windows: Sequence[WindowText], spec: Fu
         return error
     window, remedy = windows[int(named[-1])], error.remedy
     if "not finite" in error.message:
-        wider = "" if spec.dtype == "float32" else f"set fusion.dtype to float32 (it is {spec.dtype}), or "
+        wider = "" if dtype == "float32" else f"set fusion.dtype to float32 (it is {dtype}), or "
         remedy = f"{wider}check the model's weights and what is special about this document"
     place = f"window {named[-1]} is of document {window.document} of the corpus, part {window.part!r}"
     return FusionError(f"{error.message}; {place}", remedy=remedy)
@@ -88,7 +90,8 @@ def _distribution_facts(store: "DistributionStore", unknown: int | None) -> dict
     }
 
 
-def _open(context: Context, name: str) -> "DistributionStore":
+def open_distributions(context: Context, model: str) -> "DistributionStore":
+    """What this stage has kept of a model."""
     from fusion.shards import DistributionStore
 
-    return DistributionStore.load(context.folder(f"distributions:{name}") / "distributions")
+    return DistributionStore.load(context.folder(f"distributions:{model}") / "distributions")

@@ -1,36 +1,38 @@
-"""The bodies of the stages from distributions to fused rows: read files, call `fusion`, write files.
+"""The stage `fusion`: one distribution for each row of the target, and which source it came from.
 
-Everything but the vocabulary maps is taken in blocks of windows, so that no corpus is too long for memory.
+The corpus is taken in blocks of windows, so that none is too long for memory.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusion.coverage import AttributionCount
-from fusion.method import _fuse_block, _Teacher, _width, _window_quality
+from fusion.fuse_blocks import Source, fuse_block, fused_width, window_quality
+from harness.core.run_files import ATTRIBUTION_FILE
 from harness.pipeline.stage import Context
-from harness.pipeline.steps.extract_distributions import _open
-from harness.pipeline.steps.fused_rows import TeacherWriter
-from harness.pipeline.steps.map_vocabulary import _read_map
+from harness.pipeline.steps.extract_distributions import open_distributions
+from harness.pipeline.steps.fused_rows import FusedRowsWriter
+from harness.pipeline.steps.map_vocabulary import read_map
 from harness.pipeline.steps.write_windows import read_windows
 from harness.pipeline.store import Draft
-from harness.suite.spec import FusionSpec
 
-ATTRIBUTION_FILE = "attribution.parquet"
+if TYPE_CHECKING:
+    from fusion.method import Method
 
 
-def fuse(draft: Draft, context: Context, *, spec: FusionSpec, target: str, sources: Sequence[str]) -> None:
-    """One distribution per row of the target, and which model taught how much of it."""
-    ours = _open(context, target)
+def fuse(draft: Draft, context: Context, *, method: "Method", target: str, sources: Sequence[str]) -> None:
+    """One distribution per row of the target, and which source taught how much of it."""
+    ours = open_distributions(context, target)
     windows = read_windows(context)
-    teachers = list(_teachers(context, spec, target, sources))
-    qualities = None if spec.granularity == "token" else _window_quality(teachers, windows, spec)
-    writer = TeacherWriter(draft.folder, ours.windows, _width(teachers, spec), ours.vocabulary_size)
-    attribution = AttributionCount([t.name for t in teachers])
+    models = list(_sources(context, method, target, sources))
+    qualities = window_quality(models, [w.document for w in windows], method)
+    writer = FusedRowsWriter(draft.folder, ours.windows, fused_width(models, method), ours.vocabulary_size)
+    attribution = AttributionCount([m.name for m in models])
     for start, stop in ours.blocks():
-        fused = _fuse_block(ours, teachers, qualities, (start, stop), spec)
+        fused = fuse_block(ours, models, qualities, (start, stop), method)
         writer.write(int(ours.windows[start]), fused)
         offsets = ours.windows[start : stop + 1] - ours.windows[start]
         places = [(w.document, w.part) for w in windows[start:stop]]
@@ -41,18 +43,17 @@ def fuse(draft: Draft, context: Context, *, spec: FusionSpec, target: str, sourc
     draft.facts |= attribution.percent()
 
 
-def _teachers(context: Context, spec: FusionSpec, target: str, sources: Sequence[str]) -> Iterator[_Teacher]:
+def _sources(context: Context, method: "Method", target: str, sources: Sequence[str]) -> Iterator[Source]:
     from fusion.vocabulary import VocabularyMap
 
-    if spec.include_target:
-        ours = _open(context, target)
-        yield _Teacher(
-            target, ours, VocabularyMap.identity(ours.vocabulary_size), None, _unknown(context, target)
-        )
+    if method.include_target:
+        ours = open_distributions(context, target)
+        same = VocabularyMap.identity(ours.vocabulary_size)
+        yield Source(target, ours, same, None, _unknown(context, target))
     for source in sources:
         rows = np.load(context.folder(f"alignment:{source}") / "rows.npy", mmap_mode="r")
-        vocabulary = _read_map(context.folder(f"vocabulary:{source}"))
-        yield _Teacher(source, _open(context, source), vocabulary, rows, _unknown(context, source))
+        theirs = open_distributions(context, source)
+        yield Source(source, theirs, read_map(context, source), rows, _unknown(context, source))
 
 
 def _unknown(context: Context, name: str) -> int | None:

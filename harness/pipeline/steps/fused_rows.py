@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusion.functions import Fused
-    from fusion.training import TeacherRows
+    from fusion.teacher_rows import TeacherRows
 
 NO_ENTRY = np.iinfo(np.uint16).max
 _ARRAYS = ("offsets", "ids", "probabilities", "leftover", "kept")
 
 
-class TeacherWriter:
+class FusedRowsWriter:
     """Takes the fused rows block by block, in order; `folder` must exist."""
 
     def __init__(self, folder: Path, offsets: "NDArray[np.int64]", width: int, vocabulary_size: int) -> None:
@@ -55,9 +55,9 @@ class TeacherWriter:
                 array.flush()
 
 
-def read_teacher(folder: Path) -> "TeacherRows":
+def read_fused_rows(folder: Path) -> "TeacherRows":
     """The rows, mapped: a training reads those of one batch at a time."""
-    from fusion.training import TeacherRows
+    from fusion.teacher_rows import TeacherRows
 
     return TeacherRows(*(_read(folder / f"{name}.npy") for name in _ARRAYS))
 

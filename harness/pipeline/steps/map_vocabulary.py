@@ -1,32 +1,34 @@
 """The stage `vocabulary`: which target token each source token stands for."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusion.method import _map
+from fusion.model_vocabulary import ModelVocabulary
+from fusion.vocabulary_rules import map_vocabulary as map_tokens
 from harness.pipeline.stage import Context, Folder
 from harness.pipeline.store import Draft
-from harness.suite.spec import FusionSpec
 
 if TYPE_CHECKING:
+    from fusion.method import Method
     from fusion.vocabulary import VocabularyMap
 
 
 def map_vocabulary(
-    draft: Draft, context: Context, *, source: Folder, target: Folder, spec: FusionSpec
+    draft: Draft, context: Context, *, source: Folder, target: Folder, method: "Method"
 ) -> None:
     """Which target token each source token stands for."""
     context.report("mapping tokens", 0, 1)
-    found = _map(source(context), target(context), spec)
+    found = map_tokens(ModelVocabulary(source(context)), ModelVocabulary(target(context)), method)
     np.save(draft.folder / "target_ids.npy", found.target_ids)
     np.save(draft.folder / "distance.npy", found.distance)
     mapped = int((found.target_ids >= 0).sum())
     draft.facts |= {"tokens": len(found.target_ids), "mapped_percent": 100 * mapped / len(found.target_ids)}
 
 
-def _read_map(folder: Path) -> "VocabularyMap":
+def read_map(context: Context, source: str) -> "VocabularyMap":
+    """The map that this stage has made for a source."""
     from fusion.vocabulary import VocabularyMap
 
+    folder = context.folder(f"vocabulary:{source}")
     return VocabularyMap(np.load(folder / "target_ids.npy"), np.load(folder / "distance.npy"))

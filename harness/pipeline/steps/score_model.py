@@ -1,10 +1,9 @@
 """The scoring stages: every model answers every benchmark, one stage each, so that a killed run resumes."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.pipeline.stage import Context
 from harness.pipeline.store import Draft
@@ -12,38 +11,6 @@ from harness.suite.spec import BenchmarkSpec
 
 if TYPE_CHECKING:
     from harness.scoring import ScoringOptions
-
-
-SCORING = (
-    "backends clusters execution gold journal journaled judging mirror model replay samples score selection "
-    "tasks whole_answer"
-)
-SHARED_PREFIX = (
-    "attention generation guesses lm loglikelihood memory packed_linear packing prefixes proof reader reuse "
-    "rows strategies"
-)
-VERDICTS = "candidate code_eval examiner nonce plain_data programs python_program"
-CODE = (
-    *(f"harness.scoring.{module}" for module in SCORING.split()),
-    *(f"harness.scoring.shared_prefix.{module}" for module in SHARED_PREFIX.split()),
-    *("fusion.decoder", "fusion.lm_head"),
-    *(f"harness.sandbox.{module}" for module in VERDICTS.split()),
-)
-
-# They do not decide the numbers, or (execution, the data behind a mirror) are in the tasks' fingerprint.
-_NOT_COUNTED = ("mirror", "offline", "task_folders", "batch_size", "device", "execution")
-
-
-def counted_options(options: "ScoringOptions") -> dict[str, Any]:
-    """The options that decide the numbers, for a stage's key."""
-    return {k: str(v) for k, v in asdict(options).items() if k not in _NOT_COUNTED}
-
-
-def fingerprint(benchmark: BenchmarkSpec, options: "ScoringOptions") -> str:
-    """Hash of the benchmark's tasks, data, few-shot and seed."""
-    from harness.scoring import task_fingerprint
-
-    return task_fingerprint(benchmark, options)
 
 
 def score(

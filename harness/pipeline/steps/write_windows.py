@@ -11,7 +11,7 @@ from harness.pipeline.stage import Context, Folder
 from harness.pipeline.store import Draft
 
 if TYPE_CHECKING:
-    from fusion.tokens import Encoding, TokenTable
+    from fusion.tokens import Encoding
 
 
 def write_windows(
@@ -81,11 +81,11 @@ def encode_windows(
 
     bos is there where the model wants one, eos where the document ends and the tokenizer has such a token.
     """
-    from fusion.models import load_tokenizer, vocabulary_size
-    from fusion.tokens import encode, token_table, wants_bos
+    from fusion.model_vocabulary import ModelVocabulary
+    from fusion.tokens import encode, wants_bos
 
-    tokenizer = load_tokenizer(folder)
-    table = token_table(tokenizer, vocabulary_size(folder))
+    vocabulary = ModelVocabulary(folder)
+    tokenizer, table = vocabulary.tokenizer, vocabulary.table
     with_bos = wants_bos(tokenizer) if bos is None else bos
     closed = [w.last and "eos" in table.roles for w in windows]
     encodings = [
@@ -93,10 +93,3 @@ def encode_windows(
         for w, eos in zip(windows, closed, strict=True)
     ]
     return encodings, closed
-
-
-def token_table_of(folder: Path) -> "TokenTable":
-    from fusion.models import load_tokenizer, vocabulary_size
-    from fusion.tokens import token_table
-
-    return token_table(load_tokenizer(folder), vocabulary_size(folder))

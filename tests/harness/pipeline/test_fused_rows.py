@@ -7,7 +7,7 @@ import pytest
 
 from fusion.functions import Fused
 from fusion.projection import Projected
-from harness.pipeline.steps.fused_rows import NO_ENTRY, TeacherWriter, read_teacher
+from harness.pipeline.steps.fused_rows import NO_ENTRY, FusedRowsWriter, read_fused_rows
 
 OFFSETS = np.array([0, 2, 2, 5])
 ROWS = Fused(
@@ -31,11 +31,11 @@ def part(start: int, stop: int, width: int = 2) -> Fused:
     ("vocabulary", "kind", "none"), [(65_535, np.uint16, NO_ENTRY), (65_536, np.int32, -1)]
 )
 def test_written_in_blocks_and_read_back(tmp_path: Path, vocabulary: int, kind: type, none: int) -> None:
-    writer = TeacherWriter(tmp_path, OFFSETS, 3, vocabulary)
+    writer = FusedRowsWriter(tmp_path, OFFSETS, 3, vocabulary)
     writer.write(0, part(0, 2))
     writer.write(2, part(2, 5))
     writer.close()
-    rows = read_teacher(tmp_path)
+    rows = read_fused_rows(tmp_path)
     assert rows.ids.dtype == kind and rows.ids.shape == (5, 3)
     expected = np.where(ROWS.distribution.ids < 0, none, ROWS.distribution.ids)
     np.testing.assert_array_equal(rows.ids[:, :2], expected)
@@ -48,14 +48,14 @@ def test_written_in_blocks_and_read_back(tmp_path: Path, vocabulary: int, kind: 
 
 
 def test_narrow_rows_leave_no_entry_behind(tmp_path: Path) -> None:
-    writer = TeacherWriter(tmp_path, OFFSETS, 2, 100)
+    writer = FusedRowsWriter(tmp_path, OFFSETS, 2, 100)
     writer.write(0, part(0, 5))
     writer.write(3, part(3, 5, width=1))
     writer.close()
-    assert read_teacher(tmp_path).ids[3:, 1].tolist() == [NO_ENTRY, NO_ENTRY]
+    assert read_fused_rows(tmp_path).ids[3:, 1].tolist() == [NO_ENTRY, NO_ENTRY]
 
 
 def test_no_rows(tmp_path: Path) -> None:
-    writer = TeacherWriter(tmp_path, np.zeros(1, np.int64), 2, 100)
+    writer = FusedRowsWriter(tmp_path, np.zeros(1, np.int64), 2, 100)
     writer.close()
-    assert read_teacher(tmp_path).ids.shape == (0, 2)
+    assert read_fused_rows(tmp_path).ids.shape == (0, 2)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.pipeline import stage as stages
+from harness.core.code_version import code_version
 from harness.pipeline.graph import Pipeline, build_pipeline
 from harness.suite.load import bundled_folder, load_suite
 from harness.suite.run_options import Settings
@@ -93,21 +93,27 @@ def test_several_seeds_share_all_that_comes_before_the_training(keys: dict[str, 
 @pytest.mark.parametrize(
     ("module", "families"),
     [
-        ("harness.pipeline.steps.fuse", {"distributions", "vocabulary", "alignment", "fusion"}),
+        ("harness.pipeline.steps.extract_distributions", {"distributions", "alignment", "fusion"}),
+        ("harness.pipeline.steps.fuse", {"fusion"}),
+        ("harness.pipeline.steps.map_vocabulary", {"vocabulary", "alignment", "fusion"}),
+        ("fusion.fuse_blocks", {"fusion"}),
+        ("fusion.vocabulary_rules", {"vocabulary", "alignment", "fusion"}),
+        ("harness.scoring.samples", {"scoring"}),
+        ("harness.sandbox.inside.examiner", {"scoring"}),
         ("harness.pipeline.steps.train_target", {"training:fused", "training:control"}),
         ("fusion.next_token", {"alignment", "fusion"}),
         ("fusion.fusellm_release", {"alignment"}),
         ("fusion.objective", {"training:fused", "training:control"}),
-        ("harness.data.micro.vocabularies", {"corpus"}),
+        ("harness.data.micro.world", {"corpus"}),
     ],
 )
 def test_an_edited_module_repeats_every_stage_that_it_serves(
     keys: dict[str, str], module: str, families: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = stages.code_version
-    monkeypatch.setattr(stages, "code_version", lambda m: "edited" if m == module else original(m))
+    edited = lambda m: "edited" if m == module else code_version(m)  # noqa: E731
+    monkeypatch.setattr("harness.pipeline.stage.code_version", edited)
     pipeline = _pipeline()
-    own = {s.name for s in pipeline.stages if module in stages.with_imports(s.code)}
+    own = {s.name for s in pipeline.stages if module in s.code}
     assert _families(own) == families
     assert all(s.key != keys[s.name] for s in pipeline.stages if s.name in own)
 

@@ -13,7 +13,7 @@ from tests.harness.sample_run import sample_benchmarks
 
 
 def notes(coverage: dict[str, dict[str, float]] | None = None, **fusion: Any) -> tuple[str, ...]:
-    return run_notes(FusionSpec.model_validate(fusion), coverage or {}, [], {})
+    return run_notes(FusionSpec(**fusion), coverage or {}, [], {})
 
 
 @pytest.mark.parametrize("name", [None, *PRESETS])

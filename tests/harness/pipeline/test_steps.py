@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,22 +14,23 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from fusion.errors import FusionError
-from fusion.method import _map
+from fusion.method import Method
+from fusion.model_vocabulary import ModelVocabulary
 from fusion.training import Anneal, Objective
+from fusion.vocabulary_rules import map_vocabulary
 from harness.core.exceptions import StageError
 from harness.pipeline.graph import build_pipeline
 from harness.pipeline.runner import Outcome, Silent, run_stages
 from harness.pipeline.steps import extract_distributions as extracting
-from harness.pipeline.steps import train_target as training
 from harness.pipeline.steps.write_windows import WindowText
 from harness.pipeline.store import Store
 from harness.suite.load import bundled_folder, load_suite
 from harness.suite.run_options import Settings
-from harness.suite.spec import FusionSpec
 
 pytestmark = pytest.mark.xdist_group("stage_bodies")  # one process computes what the others reuse
 
 MODELS = bundled_folder() / "micro" / "models"
+VOCABULARIES = ModelVocabulary(MODELS / "code"), ModelVocabulary(MODELS / "target")
 SMALL = ("corpus.documents=12", "training.max_steps=3", "training.per_device_train_batch_size=4")
 SOURCE = "neox-code"
 ONE_SOURCE = (f"sources=[{{name: {SOURCE}, model: micro/models/code}}]",)
@@ -76,16 +78,16 @@ def test_spelling_sees_other_equals_than_bytes(store: Store) -> None:
 
 
 def test_there_is_no_prefix_map_by_spelling() -> None:
-    spec = FusionSpec(compare="spelling", vocabulary="prefix")
+    method = Method(compare="spelling", vocabulary="prefix")
     with pytest.raises(FusionError, match="no vocabulary map 'prefix' by spelling"):
-        _map(MODELS / "code", MODELS / "target", spec)
+        map_vocabulary(*VOCABULARIES, method)
 
 
 def test_the_threshold_of_the_map_is_the_suites() -> None:
     """At 0 only equal tokens are mapped, and more of them the further a nearest token may be."""
 
     def mapped(**choices: Any) -> int:
-        found = _map(MODELS / "code", MODELS / "target", FusionSpec.model_validate(choices))
+        found = map_vocabulary(*VOCABULARIES, Method(**choices))
         return int((found.target_ids >= 0).sum())
 
     none, some, more = (mapped(vocabulary="mined", vocabulary_threshold=t) for t in (0.0, 0.34, 0.6))
@@ -97,9 +99,9 @@ def test_the_threshold_of_the_map_is_the_suites() -> None:
 
 
 def test_the_objective_is_the_suites() -> None:
-    choices = {"temperature": 2.0, "loss": "kl", "lm_loss_weight": 0.9, "lm_loss_weight_schedule": "cosine"}
-    plain = training._objective({**choices, "lm_loss_weight_end": None})
-    annealed = training._objective({**choices, "lm_loss_weight_end": 0.1})
+    method = Method(temperature=2.0, loss="kl", lm_loss_weight=0.9, lm_loss_weight_schedule="cosine")
+    plain = Objective.of(method)
+    annealed = Objective.of(replace(method, lm_loss_weight_end=0.1))
     assert plain == Objective(lm_loss_weight=0.9, temperature=2.0, loss="kl")
     assert annealed == Objective(lm_loss_weight=Anneal(0.9, 0.1, "cosine"), temperature=2.0, loss="kl")
 
@@ -144,7 +146,9 @@ def test_a_document_that_breaks_a_model_is_named(tmp_path: Path, monkeypatch: py
             context,
             model=lambda _context: broken,
             name="broken",
-            spec=FusionSpec(dtype="bfloat16"),
+            top_k=10,
+            batch_tokens=4096,
+            dtype="bfloat16",
             bos=None,
             device="cpu",
         )
@@ -157,4 +161,4 @@ def test_a_document_that_breaks_a_model_is_named(tmp_path: Path, monkeypatch: py
 def test_an_error_that_speaks_of_no_window_stays_as_it_is(message: str) -> None:
     error = FusionError(message, remedy="do this")
     windows = [WindowText(0, "code", "a", True)]
-    assert extracting._with_document(error, windows, FusionSpec()) is error
+    assert extracting._with_document(error, windows, "float32") is error

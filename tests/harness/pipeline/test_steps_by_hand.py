@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fusion import shards
 from fusion.distributions import Distributions, TopK
-from fusion.method import _window_quality
+from fusion.fuse_blocks import window_quality
 from fusion.shards import DistributionStore, store
 from fusion.tokens import Encoding
 from fusion.vocabulary import VocabularyMap
 from harness.pipeline.steps import fuse as fusing
 from harness.pipeline.steps.align import align
-from harness.pipeline.steps.fused_rows import read_teacher
+from harness.pipeline.steps.fused_rows import read_fused_rows
 from harness.pipeline.steps.write_windows import WindowText
 from harness.suite.spec import FusionSpec
 
@@ -55,7 +55,8 @@ class Stages:
         self.root = folder
         self.inputs: dict[str, Any] = {}
         self.windows: list[WindowText] = []
-        monkeypatch.setattr(fusing, "read_windows", lambda _context: self.windows)
+        for step in ("fuse", "align"):
+            monkeypatch.setattr(f"harness.pipeline.steps.{step}.read_windows", lambda _context: self.windows)
 
     def folder(self, name: str) -> Path:
         found = self.root / name.replace(":", "-")
@@ -76,13 +77,13 @@ class Stages:
     def align(self, source: str, spec: FusionSpec) -> dict[str, float]:
         draft: Any = SimpleNamespace(folder=self.folder(f"alignment:{source}"), facts={})
         here: Any = lambda _context: self.root  # noqa: E731
-        align(draft, self, names=("target", source), folders=(here, here), spec=spec)  # type: ignore[arg-type]
+        align(draft, self, names=("target", source), folders=(here, here), method=spec)  # type: ignore[arg-type]
         found: dict[str, float] = draft.facts["coverage"]
         return found
 
     def fuse(self, spec: FusionSpec, sources: list[str]) -> tuple[dict[str, Any], Path]:
         draft: Any = SimpleNamespace(folder=self.folder("fusion"), facts={})
-        fusing.fuse(draft, self, spec=spec, target="target", sources=sources)  # type: ignore[arg-type]
+        fusing.fuse(draft, self, method=spec, target="target", sources=sources)  # type: ignore[arg-type]
         return draft.facts, draft.folder
 
 
@@ -92,7 +93,7 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
 
 
 def spec_of(**changes: Any) -> FusionSpec:
-    return FusionSpec.model_validate(changes)
+    return FusionSpec(**changes)
 
 
 @pytest.mark.parametrize("granularity", ["document", "window"])
@@ -104,8 +105,10 @@ def test_models_alike_but_for_bos_are_equally_good(granularity: str, stages: Sta
     stages.map("source", VocabularyMap.identity(TOKENS))
     np.save(stages.folder("alignment:source") / "rows.npy", np.array([-1, 0, 1]))
     spec = spec_of(granularity=granularity)
-    teachers = list(fusing._teachers(stages, spec, "target", ["source"]))  # type: ignore[arg-type]
-    target, source = _window_quality(teachers, stages.windows, spec)
+    models = list(fusing._sources(stages, spec, "target", ["source"]))  # type: ignore[arg-type]
+    quality = window_quality(models, [w.document for w in stages.windows], spec)
+    assert quality is not None
+    target, source = quality
     np.testing.assert_allclose(target, source)
     np.testing.assert_allclose(target, 0.75 / (5 * np.log(2)))
 
@@ -117,8 +120,10 @@ def test_a_model_that_cannot_read_the_text_is_not_the_best(stages: Stages) -> No
     stages.put("source", model(([0, 5, 6], [0, 6, 7], [0.1, 1.0])), unknown=5)
     stages.map("source", VocabularyMap.identity(TOKENS))
     np.save(stages.folder("alignment:source") / "rows.npy", np.array([0, 1]))
-    teachers = list(fusing._teachers(stages, spec_of(), "target", ["source"]))  # type: ignore[arg-type]
-    target, source = _window_quality(teachers, stages.windows, spec_of())
+    models = list(fusing._sources(stages, spec_of(), "target", ["source"]))  # type: ignore[arg-type]
+    quality = window_quality(models, [w.document for w in stages.windows], spec_of())
+    assert quality is not None
+    target, source = quality
     np.testing.assert_allclose(target, 5.0 / (7 * np.log(2)))
     np.testing.assert_allclose(source, (1.1 + 6 * np.log(256)) / (7 * np.log(2)), rtol=1e-5)
 
@@ -163,7 +168,7 @@ def test_the_size_of_blocks_changes_nothing(
 
 
 def arrays(folder: Path) -> list[NDArray[Any]]:
-    rows = read_teacher(folder)
+    rows = read_fused_rows(folder)
     return [rows.ids, rows.probabilities, rows.leftover, rows.kept, np.load(folder / "winner.npy")]
 
 
@@ -176,7 +181,7 @@ def test_attribution_adds_up_to_the_rows_that_are_taught(stages: Stages) -> None
     stages.align("a", spec)
     facts, folder = stages.fuse(spec, ["a"])
     table = pq.read_table(folder / "attribution.parquet").to_pydict()
-    assert sum(table["rows"]) == int(read_teacher(folder).kept.sum()) > 0
+    assert sum(table["rows"]) == int(read_fused_rows(folder).kept.sum()) > 0
     assert sum(facts["attribution"].values()) == pytest.approx(100)
 
 
@@ -193,7 +198,7 @@ def test_two_tokens_that_become_one_are_added_or_the_first_is_kept(
     spec = spec_of(duplicates=duplicates, next_token="vocabulary", include_target=False)
     coverage = stages.align("source", spec)
     _, folder = stages.fuse(spec, ["source"])
-    rows = read_teacher(folder)
+    rows = read_fused_rows(folder)
     assert coverage["mass"] == pytest.approx(100 * mass, abs=0.1)
     np.testing.assert_array_equal(rows.ids[:, 0], 7)
     np.testing.assert_allclose(rows.probabilities.sum(1), mass, atol=1e-3)

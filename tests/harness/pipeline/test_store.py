@@ -14,7 +14,7 @@ import pytest
 from harness.core.exceptions import InputError, StoreError
 from harness.core.files import write_text_atomically
 from harness.pipeline.runner import Silent, run_stages
-from harness.pipeline.stage import Context, Stage, in_order, with_imports
+from harness.pipeline.stage import Context, Stage, in_order
 from harness.pipeline.store import Draft, Store
 
 
@@ -190,12 +190,6 @@ def test_a_key_depends_on_parameters_inputs_and_code_and_on_nothing_else() -> No
     assert base.key != _stage("b", _stage("a", x=1), y=1).key
     assert base.key != _stage("b", _stage("a", x=1), code="harness.pipeline.store").key
     assert base.key != _stage("c", _stage("a", x=1)).key
-
-
-def test_a_module_of_fusion_brings_along_what_it_imports() -> None:
-    found = with_imports(["fusion.training", "harness.core.exceptions"])
-    assert {"fusion.training", "fusion.objective", "fusion.decoder", "harness.core.exceptions"} <= set(found)
-    assert not any(m.startswith("harness.") and m != "harness.core.exceptions" for m in found)
 
 
 def test_a_library_in_the_key_is_named_with_its_release() -> None:

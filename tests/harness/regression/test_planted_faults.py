@@ -68,14 +68,14 @@ def without(results: Path, folder: Path, stages: tuple[str, ...]) -> Path:
 
 def loss_off_by_one(patch: pytest.MonkeyPatch) -> None:
     """Every position learns what the teacher expected one position earlier."""
-    from harness.pipeline.steps.fused_rows import read_teacher
+    from harness.pipeline.steps.fused_rows import read_fused_rows
 
     def shifted(folder: Path) -> Any:
-        rows = read_teacher(folder)
+        rows = read_fused_rows(folder)
         names = ("ids", "probabilities", "leftover", "kept")
         return replace(rows, **{name: np.roll(getattr(rows, name), 1, axis=0) for name in names})
 
-    patch.setattr("harness.pipeline.steps.train_target.read_teacher", shifted)
+    patch.setattr("harness.pipeline.steps.train_target.read_fused_rows", shifted)
 
 
 def vocabulary_map_shuffled(patch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def vocabulary_map_shuffled(patch: pytest.MonkeyPatch) -> None:
 
 def teacher_ignored(patch: pytest.MonkeyPatch) -> None:
     """The fused rows are there, and nobody reads them."""
-    patch.setattr("harness.pipeline.steps.train_target.read_teacher", lambda _: None)
+    patch.setattr("harness.pipeline.steps.train_target.read_fused_rows", lambda _: None)
 
 
 def half_the_steps(patch: pytest.MonkeyPatch) -> None:

@@ -98,15 +98,16 @@ def test_a_class_whose_package_is_missing_says_what_to_do(model: Path, options: 
 
 
 def test_a_suites_choice_reaches_the_options_and_the_key() -> None:
-    from harness.pipeline.steps.score_model import counted_options
     from harness.scoring.options import scoring_options
+    from harness.suite.decides import parameters
     from harness.suite.run_options import Settings
 
     settings = Settings(mirror=None, offline=True)
     plain = scoring_options(load_suite("micro", ["scoring.backend=hf"]), settings)
     ours: Any = scoring_options(load_suite("micro", ["scoring.backend_args={strategy: plain}"]), settings)
     assert (plain.backend, ours.backend, ours.backend_args) == ("hf", "fusegauge", '{"strategy": "plain"}')
-    keys = [counted_options(o) for o in (plain, ours, scoring_options(load_suite("micro"), settings))]
+    changes = ((), ("scoring.backend=hf",), ("scoring.backend_args={strategy: plain}",))
+    keys = [parameters("scoring", load_suite("micro", change).suite.scoring) for change in changes]
     assert len({str(key) for key in keys}) == 3
     with pytest.raises(SuiteError, match=r"scoring\.backnd"):
         load_suite("micro", ["scoring.backnd=hf"])

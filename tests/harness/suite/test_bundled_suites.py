@@ -2,10 +2,12 @@
 
 import math
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import yaml
 
+from fusion.method import choices
 from harness.core.exceptions import InputError, SuiteError
 from harness.core.record import Role
 from harness.suite.load import bundled_suites, load_suite
@@ -52,8 +54,9 @@ def test_pocket_runs_the_official_tasks_and_marks_what_executes_code() -> None:
 def test_the_docs_show_every_key_of_models_and_of_the_method_with_its_default() -> None:
     text = (CHECKOUT / "docs" / "suites.md").read_text()
     shown = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
-    spec = FusionSpec()
-    assert [key for key in (*FusionSpec.model_fields, *ModelSpec.model_fields) if key not in text] == []
+    spec, hints = FusionSpec(), get_type_hints(FusionSpec, include_extras=True)
+    names = [name for hint in hints.values() for name in choices(hint) or ()]
+    assert [key for key in (*hints, *names, *ModelSpec.model_fields) if key not in text] == []
     assert {k: v for k, v in shown["fusion"].items() if v != getattr(spec, k)} == {"block_size": 1024}
 
 

@@ -4,13 +4,14 @@ import json
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fusion.method import choices
 from fusion.presets import PRESETS
 from harness.core.exceptions import SuiteError
 from harness.suite.load import description, limit_items, load_suite
@@ -542,10 +543,13 @@ def test_overriding_the_whole_section_or_no_preset_takes_nothing_away(folder: Pa
             {"paper": "fusellm-relese"},
             "'fusellm-relese' is not one of 'fusellm', 'fusellm-release'",
         ),
-        ({"vocabulary": "prefix", "compare": "spelling"}, "fusion.compare: 'spelling' has no prefixes"),
+        (
+            {"vocabulary": "prefix", "compare": "spelling"},
+            "fusion.compare: 'spelling' is not for vocabulary 'prefix'",
+        ),
         (
             {"vocabulary": "prefix", "paper": "fusellm-release"},
-            "fusion.compare: 'spelling' (of fusion.paper fusellm-release) has no prefixes",
+            "fusion.compare: 'spelling' (of fusion.paper fusellm-release) is not for vocabulary 'prefix'",
         ),
         ({"lm_loss_weight_schedule": "cosine"}, "not used without lm_loss_weight_end"),
         ({"lm_loss_weight_end": 1.5}, "fusion.lm_loss_weight_end: input should be less than or equal to 1"),
@@ -578,11 +582,9 @@ def test_the_papers_words_are_known(folder: Path, key: str, value: Any, hint: st
 
 
 def test_every_synonym_is_of_a_name_that_exists() -> None:
-    fields = FusionSpec.model_fields
-    values = {
-        v for f in fields.values() for o in (f.annotation, *get_args(f.annotation)) for v in get_args(o)
-    }
-    names = {*fields, *values, "r", "lora_alpha", "lora_dropout"}
+    hints = get_type_hints(FusionSpec, include_extras=True)
+    values = {v for hint in hints.values() for v in choices(hint) or ()}
+    names = {*hints, *values, "r", "lora_alpha", "lora_dropout"}
     assert set(SYNONYMS.values()) <= names
 
 

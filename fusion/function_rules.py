@@ -1,0 +1,50 @@
+"""Fusion functions by name (`Method.function`). A new one is a function and a line in `FUSION_FUNCTIONS`.
+
+    M   sources        R   rows of the target
+
+Functions import what they use when they are called: the names alone cost nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fusion.functions import Fused
+    from fusion.method import Method
+    from fusion.projection import Projected
+
+    Combine = Callable[[Sequence[Projected], NDArray[np.float64], Method], Fused]
+
+
+@dataclass(frozen=True)
+class FunctionRule:
+    """How a named function makes one distribution of several.
+
+    combine: from M projected sources and their qualities [M, R], lower being better.
+    width: entries of a fused row, from the entries of each source's rows.
+    """
+
+    combine: "Combine"
+    width: Callable[[Sequence[int]], int]
+
+
+def _mince(sources: "Sequence[Projected]", quality: "NDArray[np.float64]", _: "Method") -> "Fused":
+    from fusion.functions import mince
+
+    return mince(sources, quality)
+
+
+def _avgce(sources: "Sequence[Projected]", quality: "NDArray[np.float64]", method: "Method") -> "Fused":
+    from fusion.functions import avgce
+
+    return avgce(sources, quality, weights=method.avgce_weights)
+
+
+FUSION_FUNCTIONS: dict[str, FunctionRule] = {
+    "mince": FunctionRule(_mince, width=max),  # a row is one source's
+    "avgce": FunctionRule(_avgce, width=sum),  # a row unites all sources'
+}

@@ -1,0 +1,44 @@
+"""A model's vocabulary in the forms that maps and alignments compare, each read when first asked for."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from fusion.spelling import Spellings
+    from fusion.tokens import TokenTable
+
+
+class ModelVocabulary:
+    """The vocabulary of the model in a local folder, as wide as its logits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        from fusion.models import load_tokenizer
+
+        return load_tokenizer(self.folder)
+
+    @cached_property
+    def size(self) -> int:
+        from fusion.models import vocabulary_size
+
+        return vocabulary_size(self.folder)
+
+    @cached_property
+    def table(self) -> "TokenTable":
+        """What every token stands for, in bytes."""
+        from fusion.tokens import token_table
+
+        return token_table(self.tokenizer, self.size)
+
+    @cached_property
+    def spellings(self) -> "Spellings":
+        """How the tokenizer writes every token."""
+        from fusion.spelling import spellings
+
+        return spellings(self.tokenizer, self.size)

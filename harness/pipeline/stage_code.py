@@ -1,0 +1,102 @@
+"""Which modules decide what a stage writes: its body's file and all that it imports, but for a stated few."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+
+from harness.core.code_version import syntax_tree
+
+PROJECT = ("fusion", "harness")
+
+# Modules, and packages with all that they hold, that may be edited without a stage being computed anew.
+NOT_COUNTED = (
+    # what they hold comes into a stage's key by value, as its parameters
+    "fusion.method",
+    "harness.suite",
+    # messages, files, formats and checksums: no number depends on them
+    "fusion.errors",
+    "harness.core",
+    "harness.data.model_files",
+    "harness.data.wheels",
+    "harness.pipeline.stage",
+    "harness.pipeline.store",
+    # the key of a scoring has the hash of its tasks, data, few-shot examples and way of running code
+    "harness.scoring.availability",
+    "harness.scoring.benchmark_checks",
+    "harness.scoring.benchmark_data",
+    "harness.scoring.catalogue",
+    "harness.scoring.fingerprint",
+    "harness.scoring.options",
+    "harness.scoring.quiet",
+    "harness.scoring.task_table",
+    # how a program is confined and watched changes no honest program's verdict; what judges it is counted
+    "harness.sandbox.backends",
+    "harness.sandbox.cache",
+    "harness.sandbox.executor",
+    "harness.sandbox.inside.first",
+    "harness.sandbox.inside.landlock_inside",
+    "harness.sandbox.inside.probe",
+    "harness.sandbox.job",
+    "harness.sandbox.languages.compare_logic",
+    "harness.sandbox.languages.self_test",
+    "harness.sandbox.languages.table",
+    "harness.sandbox.languages.toolchains",
+    "harness.sandbox.metric",
+    "harness.sandbox.pool",
+    "harness.sandbox.processes",
+    "harness.sandbox.program_verdict",
+    "harness.sandbox.run",
+    "harness.sandbox.users",
+    "harness.sandbox.watch",
+)
+
+
+@cache
+def modules_behind(module: str) -> tuple[str, ...]:
+    """The module and all of this project that it imports when it runs, directly or not; sorted."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and not _is_left_out(name):
+            found.add(name)
+            waiting += _imports(name)
+    return tuple(sorted(found))
+
+
+def _is_left_out(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in NOT_COUNTED)
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """Modules of the project that a module imports, also within functions, but not for type checkers only."""
+    found: set[str] = set()
+    for node in _executed(syntax_tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {_module_of(node.module, alias.name) for alias in node.names}
+    return tuple(sorted(name for name in found if name.split(".")[0] in PROJECT))
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a tree, without the blocks that only type checkers read."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _executed(child)
+
+
+@cache
+def _module_of(package: str, name: str) -> str:
+    """`package.name` where that is a module, else the package or module that defines the name."""
+    from importlib.util import find_spec
+
+    if package.split(".")[0] not in PROJECT:
+        return package
+    spec = find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        return package
+    return f"{package}.{name}" if find_spec(f"{package}.{name}") else package

@@ -1,0 +1,28 @@
+"""What of a suite decides the output of a stage, read from the marks on its fields."""
+
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from fusion.method import Decides
+
+
+def marks(section: Any) -> dict[str, Decides]:
+    """The mark of every marked field of a part of a suite (a class or an object)."""
+    found = {
+        name: [mark for mark in field.metadata if isinstance(mark, Decides)]
+        for name, field in section.__pydantic_fields__.items()
+    }
+    return {name: each[0] for name, each in found.items() if each}
+
+
+def parameters(stage: str, *sections: Any) -> dict[str, Any]:
+    """Values, as JSON takes them, of all fields of these parts of a suite that decide a stage's output."""
+    found: dict[str, Any] = {}
+    for section in sections:
+        for name, mark in marks(section).items():
+            if stage in mark.stages:
+                if name in found:
+                    raise KeyError(f"two parts of the suite have a {name!r} that decides {stage}")
+                found[name] = to_jsonable_python(getattr(section, name))
+    return found
