@@ -26,10 +26,12 @@ class FunctionRule:
 
     combine: from M projected sources and their qualities [M, R], lower being better.
     width: entries of a fused row, from the entries of each source's rows.
+    attributed: what it means that a row is attributed to a source, as a heading.
     """
 
     combine: "Combine"
     width: Callable[[Sequence[int]], int]
+    attributed: str = "positions taught"
 
 
 def _mince(sources: "Sequence[Projected]", quality: "NDArray[np.float64]", _: "Method") -> "Fused":
@@ -46,5 +48,5 @@ def _avgce(sources: "Sequence[Projected]", quality: "NDArray[np.float64]", metho
 
 FUSION_FUNCTIONS: dict[str, FunctionRule] = {
     "mince": FunctionRule(_mince, width=max),  # a row is one source's
-    "avgce": FunctionRule(_avgce, width=sum),  # a row unites all sources'
+    "avgce": FunctionRule(_avgce, width=sum, attributed="positions where its weight is largest"),
 }

@@ -1,7 +1,8 @@
-"""How much of each teacher reached the target, as plain cells: for the page and for Markdown."""
+"""How much of each source reached the target, as plain cells: for the page and for Markdown."""
 
 from collections.abc import Iterator
 
+from fusion.function_rules import FUSION_FUNCTIONS, FunctionRule
 from harness.core.formats import number
 from harness.core.record import RunRecord
 
@@ -12,20 +13,16 @@ COVERAGE = {  # key of a record's coverage -> heading
     "next_token": "mass on the token that came",
     "by_offsets": "windows by character offsets",
 }
-TAUGHT = {  # fusion function -> what attribution counts
-    "mince": "positions taught",
-    "avgce": "positions where its weight is largest",
-}
 
 
 def transfer_cells(record: RunRecord) -> tuple[list[str], list[list[str]]]:
-    """(headings, rows): per teacher, in all and by corpus part; no rows where nothing was counted."""
+    """(headings, rows): per source, in all and by corpus part; no rows where nothing was counted."""
     names = dict.fromkeys((*record.coverage, *record.attribution))
     columns = [c for c in COVERAGE if any(c in values for values in record.coverage.values())]
     rows = [row for name in names for row in _rows(record, name, columns)]
-    function = str(record.suite.get("fusion", {}).get("function"))
-    taught = TAUGHT.get(function, TAUGHT["mince"])
-    return ["teacher", "corpus", *(COVERAGE[c] for c in columns), taught], rows
+    rule = FUSION_FUNCTIONS.get(str(record.suite.get("fusion", {}).get("function")))
+    attributed = rule.attributed if rule else FunctionRule.attributed
+    return ["source", "corpus", *(COVERAGE[c] for c in columns), attributed], rows
 
 
 def _rows(record: RunRecord, name: str, columns: list[str]) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from harness.data.micro.world import code_items, commonsense_items, reasoning_items
+from suites.support import code_items, commonsense_items, reasoning_items
 
 _ITEMS: dict[str, Callable[[], Sequence[Any]]] = {
     "commonsense": commonsense_items,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.sandbox.languages.programs import Program
+    from suites.support import Program
 
 Doc = Mapping[str, Any]
 
@@ -50,14 +50,14 @@ def cut(text: str, stop_tokens: Iterable[str]) -> str:
 
 def judge(doc: Doc, results: Sequence[Sequence[str]]) -> dict[str, float]:
     """`process_results`: of a document's samples, pass@k and the shares that compile and that time out."""
-    from harness.scoring.execution import judged
+    from suites.support import judged
 
     return judged([program_of(doc, candidate) for candidate in results[0]])
 
 
 def program_of(doc: Doc, candidate: str) -> "Program":
     """A candidate with its document's tests, of either dataset."""
-    from harness.sandbox.languages.programs import Program
+    from suites.support import Program
 
     language = str(doc["language"])
     return Program(

@@ -351,7 +351,7 @@ class TestMarkdown:
     def test_what_the_sources_taught_is_a_table(self, run: tuple[RunRecord, Path]) -> None:
         text = write_report(*run).markdown.read_text(encoding="utf-8")
         table = text.partition("## What the sources taught\n\n")[2].partition("\n\n")[0].splitlines()
-        assert table[0] == "| teacher | corpus | positions kept | mass kept | positions taught |"
+        assert table[0] == "| source | corpus | positions kept | mass kept | positions taught |"
         assert table[2:5] == [
             "| logic-llama | all | 88.6 % | 93.1 % | 41.5 % |",
             "|  | code | – | – | 20.5 % |",
