@@ -6,21 +6,29 @@ Functions import what they use when they are called: the names alone cost nothin
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from fusion.distributions import Distributions
-    from fusion.method import Method
     from fusion.model_vocabulary import ModelVocabulary
     from fusion.tokens import Encoding
     from fusion.vocabulary import VocabularyMap
 
     # (target, source) of a block -> the source's row for each row of the target, int32 [R_t], -1 for none
     Aligner = Callable[[Distributions, Distributions], NDArray[np.int32]]
-    AlignmentRule = Callable[[ModelVocabulary, ModelVocabulary, VocabularyMap, Method], Aligner]
+    AlignmentRule = Callable[[ModelVocabulary, ModelVocabulary, VocabularyMap, "AlignmentChoices"], Aligner]
+
+
+class AlignmentChoices(Protocol):
+    """What of the method an alignment reads; `fusion.method.Method` has it."""
+
+    @property
+    def alignment(self) -> str: ...
+    @property
+    def compare(self) -> str: ...
 
 
 def _end_byte(*_: object) -> "Aligner":
@@ -30,13 +38,16 @@ def _end_byte(*_: object) -> "Aligner":
 
 
 def _exact(
-    target: "ModelVocabulary", source: "ModelVocabulary", _: "VocabularyMap", method: "Method"
+    target: "ModelVocabulary", source: "ModelVocabulary", _: "VocabularyMap", method: AlignmentChoices
 ) -> "Aligner":
     return _by_edit_cost(target, source, None, method)
 
 
 def _by_edit_cost(
-    target: "ModelVocabulary", source: "ModelVocabulary", mapped: "VocabularyMap | None", method: "Method"
+    target: "ModelVocabulary",
+    source: "ModelVocabulary",
+    mapped: "VocabularyMap | None",
+    method: AlignmentChoices,
 ) -> "Aligner":
     """Window by window along the cheapest path; equal tokens, and with a map also those it takes as equal."""
     from fusion.alignment import align_em, align_mined, align_windows
@@ -61,7 +72,10 @@ ALIGNMENTS: dict[str, "AlignmentRule"] = {
 
 
 def aligner(
-    target: "ModelVocabulary", source: "ModelVocabulary", vocabulary_map: "VocabularyMap", method: "Method"
+    target: "ModelVocabulary",
+    source: "ModelVocabulary",
+    vocabulary_map: "VocabularyMap",
+    method: AlignmentChoices,
 ) -> "Aligner":
     """What aligns the blocks of two models as the method says."""
     return ALIGNMENTS[method.alignment](target, source, vocabulary_map, method)

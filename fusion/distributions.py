@@ -13,8 +13,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.choices import MAX_TOP_K
 from fusion.errors import FusionError
-from fusion.method import MAX_TOP_K
 from fusion.tokens import Encoding
 
 NO_BYTE = np.iinfo(np.int64).max

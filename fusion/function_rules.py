@@ -7,17 +7,24 @@ Functions import what they use when they are called: the names alone cost nothin
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fusion.choices import AvgceWeights
     from fusion.functions import Fused
-    from fusion.method import Method
     from fusion.projection import Projected
 
-    Combine = Callable[[Sequence[Projected], NDArray[np.float64], Method], Fused]
+    Combine = Callable[[Sequence[Projected], NDArray[np.float64], "FunctionChoices"], Fused]
+
+
+class FunctionChoices(Protocol):
+    """What of the method a fusion function reads; `fusion.method.Method` has it."""
+
+    @property
+    def avgce_weights(self) -> "AvgceWeights": ...
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,15 @@ class FunctionRule:
     attributed: str = "positions taught"
 
 
-def _mince(sources: "Sequence[Projected]", quality: "NDArray[np.float64]", _: "Method") -> "Fused":
+def _mince(sources: "Sequence[Projected]", quality: "NDArray[np.float64]", _: FunctionChoices) -> "Fused":
     from fusion.functions import mince
 
     return mince(sources, quality)
 
 
-def _avgce(sources: "Sequence[Projected]", quality: "NDArray[np.float64]", method: "Method") -> "Fused":
+def _avgce(
+    sources: "Sequence[Projected]", quality: "NDArray[np.float64]", method: FunctionChoices
+) -> "Fused":
     from fusion.functions import avgce
 
     return avgce(sources, quality, weights=method.avgce_weights)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.choices import DEFAULT_AVGCE_WEIGHTS, AvgceWeights, Quality
 from fusion.distributions import Distributions, WindowScores, unwritten_nats
 from fusion.errors import FusionError, one_of
-from fusion.method import DEFAULTS, AvgceWeights, Quality
 from fusion.projection import Projected, merge_entries
 
 
@@ -93,7 +93,7 @@ def avgce(
     models: Sequence[Projected],
     quality: NDArray[np.float64],
     *,
-    weights: AvgceWeights = DEFAULTS.avgce_weights,
+    weights: AvgceWeights = DEFAULT_AVGCE_WEIGHTS,
 ) -> Fused:
     """AvgCE (Wan et al. 2024, section 3.2): the mean of all models' distributions, weighted by
     softmax(-quality).

@@ -14,22 +14,24 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from annotated_types import Ge, Gt, Le, Lt
 
 from fusion.alignment_rules import ALIGNMENTS
+from fusion.choices import (
+    DEFAULT_AVGCE_WEIGHTS,
+    DEFAULT_DUPLICATES,
+    MAX_TOP_K,
+    AvgceWeights,
+    Compare,
+    Duplicates,
+    Granularity,
+    Leftover,
+    Loss,
+    NextToken,
+    Quality,
+    Schedule,
+    WithoutTeacher,
+)
 from fusion.errors import FusionError, did_you_mean
 from fusion.function_rules import FUSION_FUNCTIONS
 from fusion.vocabulary_rules import VOCABULARY_MAPS
-
-MAX_TOP_K = 256
-
-Compare = Literal["bytes", "spelling"]
-NextToken = Literal["text", "vocabulary"]
-Duplicates = Literal["add", "first"]
-AvgceWeights = Literal["softmax", "release"]
-Granularity = Literal["document", "window", "token"]
-Quality = Literal["bits_per_byte", "cross_entropy"]
-Schedule = Literal["linear", "cosine"]
-Loss = Literal["ce", "kl"]
-Leftover = Literal["residual", "renormalise"]
-WithoutTeacher = Literal["gold", "mask", "current"]
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ class Method:
     # which token of the target gets the mass that a source gives to the text's next bytes
     next_token: Annotated[NextToken, Decides("alignment", "fusion")] = "text"
     # source tokens that become one target token: their probabilities are added, or the likeliest is kept
-    duplicates: Annotated[Duplicates, Decides("alignment", "fusion")] = "add"
+    duplicates: Annotated[Duplicates, Decides("alignment", "fusion")] = DEFAULT_DUPLICATES
     function: Annotated[str, OneOf(FUSION_FUNCTIONS), Decides("fusion")] = "mince"
     # softmax(-quality), or the released code's softmax(exp(-quality))
-    avgce_weights: Annotated[AvgceWeights, Decides("fusion")] = "softmax"
+    avgce_weights: Annotated[AvgceWeights, Decides("fusion")] = DEFAULT_AVGCE_WEIGHTS
     # what sources are weighed over
     granularity: Annotated[Granularity, Decides("fusion")] = "document"
     quality: Annotated[Quality, Decides("fusion")] = "bits_per_byte"

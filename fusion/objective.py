@@ -18,10 +18,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fusion.choices import Leftover, Loss, WithoutTeacher
 from fusion.chunked_loss import PartWeights, Rows, chunked_sums, label_rows
 from fusion.errors import FusionError, one_of
 from fusion.lm_head import Head
-from fusion.method import DEFAULTS, Leftover, Loss, WithoutTeacher
+from fusion.method import DEFAULTS
 
 IGNORED = -100
 

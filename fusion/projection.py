@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.choices import DEFAULT_DUPLICATES, Duplicates, NextToken
 from fusion.errors import FusionError, one_of
-from fusion.method import DEFAULTS, Duplicates, NextToken
 from fusion.next_token import Continuation, follow_text
 from fusion.vocabulary import VocabularyMap
 
@@ -45,7 +45,7 @@ def project(
     vocabulary_map: VocabularyMap,
     *,
     continuation: Continuation | None = None,
-    duplicates: Duplicates = DEFAULTS.duplicates,
+    duplicates: Duplicates = DEFAULT_DUPLICATES,
 ) -> Projected:
     """Rows [R_t] of a source (or -1), with tokens taken through the vocabulary map.
 

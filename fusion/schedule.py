@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from fusion.choices import Schedule
 from fusion.errors import FusionError, one_of
-from fusion.method import DEFAULTS, Schedule
+from fusion.method import DEFAULTS
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import ModelOutput
 
 from fusion.batches import Collator, WindowDataset, Windows, sparse_teacher, tokens_read
+from fusion.choices import Leftover, Loss, WithoutTeacher
 from fusion.decoder import split_model
 from fusion.errors import FusionError
 from fusion.lora import with_adapters
-from fusion.method import DEFAULTS, METHOD_HINTS, Leftover, Loss, Method, WithoutTeacher
+from fusion.method import DEFAULTS, METHOD_HINTS, Method
 from fusion.objective import IGNORED, check_choices, fusion_loss, fusion_rows
 from fusion.schedule import Anneal, weight_at
 from fusion.teacher_rows import TeacherRows

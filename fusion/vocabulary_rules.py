@@ -5,16 +5,26 @@ Functions import what they use when they are called: the names alone cost nothin
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fusion.errors import FusionError
 
 if TYPE_CHECKING:
-    from fusion.method import Method
     from fusion.model_vocabulary import ModelVocabulary
     from fusion.vocabulary import VocabularyMap
 
-    Mapper = Callable[[ModelVocabulary, ModelVocabulary, Method], VocabularyMap]  # source, target
+    Mapper = Callable[[ModelVocabulary, ModelVocabulary, "MapChoices"], VocabularyMap]  # source, target
+
+
+class MapChoices(Protocol):
+    """What of the method a map reads; `fusion.method.Method` has it."""
+
+    @property
+    def vocabulary(self) -> str: ...
+    @property
+    def vocabulary_threshold(self) -> float: ...
+    @property
+    def compare(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -29,33 +39,35 @@ class MapRule:
     seconds: float = 2.0
 
 
-def _exact(source: "ModelVocabulary", target: "ModelVocabulary", _: "Method") -> "VocabularyMap":
+def _exact(source: "ModelVocabulary", target: "ModelVocabulary", _: MapChoices) -> "VocabularyMap":
     from fusion.vocabulary import map_exact
 
     return map_exact(source.table, target.table)
 
 
-def _exact_spelling(source: "ModelVocabulary", target: "ModelVocabulary", _: "Method") -> "VocabularyMap":
+def _exact_spelling(source: "ModelVocabulary", target: "ModelVocabulary", _: MapChoices) -> "VocabularyMap":
     from fusion.spelling import map_same_spelling
 
     return map_same_spelling(source.spellings, target.spellings)
 
 
-def _minimum_edit(source: "ModelVocabulary", target: "ModelVocabulary", method: "Method") -> "VocabularyMap":
+def _minimum_edit(
+    source: "ModelVocabulary", target: "ModelVocabulary", method: MapChoices
+) -> "VocabularyMap":
     from fusion.vocabulary import map_minimum_edit
 
     return map_minimum_edit(source.table, target.table, threshold=method.vocabulary_threshold)
 
 
 def _minimum_edit_spelling(
-    source: "ModelVocabulary", target: "ModelVocabulary", _: "Method"
+    source: "ModelVocabulary", target: "ModelVocabulary", _: MapChoices
 ) -> "VocabularyMap":
     from fusion.spelling import map_spelling
 
     return map_spelling(source.spellings, target.spellings)
 
 
-def _prefix(source: "ModelVocabulary", target: "ModelVocabulary", _: "Method") -> "VocabularyMap":
+def _prefix(source: "ModelVocabulary", target: "ModelVocabulary", _: MapChoices) -> "VocabularyMap":
     from fusion.vocabulary import map_prefix
 
     return map_prefix(source.table, target.table, target.tokenizer)
@@ -73,7 +85,9 @@ def by_spelling() -> tuple[str, ...]:
     return tuple(name for name, rule in VOCABULARY_MAPS.items() if rule.by_spelling)
 
 
-def map_vocabulary(source: "ModelVocabulary", target: "ModelVocabulary", method: "Method") -> "VocabularyMap":
+def map_vocabulary(
+    source: "ModelVocabulary", target: "ModelVocabulary", method: MapChoices
+) -> "VocabularyMap":
     """Which target token each source token stands for. FusionError for a map without a form by spelling."""
     rule = VOCABULARY_MAPS[method.vocabulary]
     if method.compare == "bytes":

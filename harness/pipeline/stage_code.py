@@ -11,6 +11,7 @@ PROJECT = ("fusion", "harness")
 # Modules, and packages with all that they hold, that may be edited without a stage being computed anew.
 NOT_COUNTED = (
     # what they hold comes into a stage's key by value, as its parameters
+    "fusion.choices",
     "fusion.method",
     "harness.suite",
     # messages, files, formats and checksums: no number depends on them

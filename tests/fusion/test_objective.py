@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from fusion.choices import Leftover
 from fusion.errors import FusionError
-from fusion.method import Leftover
 from fusion.objective import IGNORED, FusionLoss, SparseTeacher, fusion_loss
 from fusion.training import Objective
 

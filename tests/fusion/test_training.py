@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from fusion.batches import Collator, WindowDataset
+from fusion.choices import WithoutTeacher
 from fusion.errors import FusionError
-from fusion.method import WithoutTeacher
 from fusion.training import Anneal, Objective, TeacherRows, TrainingResult, attach_objective, train
 from tests.fusion.tiny import tiny_model
 from tests.fusion.toy_training import rows as _rows
