@@ -1,10 +1,11 @@
-"""The version of a module: a hash of its syntax tree."""
+"""The version of a module of this project: a hash of its syntax tree."""
 
 import ast
 import hashlib
-import importlib.util
 from functools import cache
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]  # holds the packages fusion and harness
 
 
 @cache
@@ -17,11 +18,19 @@ def code_version(module: str) -> str:
 
 
 def syntax_tree(module: str) -> ast.Module:
-    """The parsed source of a module, which is found and not executed."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no module named {module!r}")
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    """The parsed source of a module, without executing it. Raises ModuleNotFoundError."""
+    path = source_of(module)
+    if path is None:
+        raise ModuleNotFoundError(f"no module named {module!r} in {ROOT}")
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def source_of(module: str) -> Path | None:
+    """The file of a module or package of this project; None where there is no such module."""
+    place = ROOT.joinpath(*module.split("."))
+    candidates = (place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _drop_docstring(node: ast.AST) -> None:

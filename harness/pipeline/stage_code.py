@@ -1,12 +1,14 @@
 """Which modules decide what a stage writes: its body's file and all that it imports, but for a stated few."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 
-from harness.core.code_version import syntax_tree
+from harness.core.code_version import source_of, syntax_tree
 
 PROJECT = ("fusion", "harness")
+NAME = re.compile(r"\w+(\.\w+)+")
 
 # Modules, and packages with all that they hold, that may be edited without a stage being computed anew.
 NOT_COUNTED = (
@@ -71,14 +73,19 @@ def _is_left_out(module: str) -> bool:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    """Modules of the project that a module imports, also within functions, but not for type checkers only."""
+    """Modules of the project that a module imports, also within functions, but not for type checkers only.
+
+    A string that names a module counts too, also before a colon: lm-eval imports classes by such strings.
+    """
     found: set[str] = set()
     for node in _executed(syntax_tree(module)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {_module_of(node.module, alias.name) for alias in node.names}
-    return tuple(sorted(name for name in found if name.split(".")[0] in PROJECT))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value.partition(":")[0])
+    return tuple(sorted(name for name in found if _is_ours(name)))
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
@@ -90,14 +97,11 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
         yield from _executed(child)
 
 
-@cache
+def _is_ours(module: str) -> bool:
+    named = module.partition(".")[0] in PROJECT and NAME.fullmatch(module) is not None
+    return named and source_of(module) is not None
+
+
 def _module_of(package: str, name: str) -> str:
     """`package.name` where that is a module, else the package or module that defines the name."""
-    from importlib.util import find_spec
-
-    if package.split(".")[0] not in PROJECT:
-        return package
-    spec = find_spec(package)
-    if spec is None or spec.submodule_search_locations is None:
-        return package
-    return f"{package}.{name}" if find_spec(f"{package}.{name}") else package
+    return f"{package}.{name}" if _is_ours(f"{package}.{name}") else package

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusion.model_vocabulary import ModelVocabulary
 from harness.pipeline.stage import Context, Folder
-from harness.pipeline.steps.write_windows import WindowText, encode_windows, read_windows
+from harness.pipeline.steps.write_windows import WindowText, encode_windows, read_tokenizer, read_windows
 from harness.pipeline.store import Draft
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def extract_distributions(
         )
     except FusionError as error:
         raise _with_document(error, windows, dtype) from error
-    unknown = ModelVocabulary(folder).table.roles.get("unk")
+    unknown = read_tokenizer(folder)[1].roles.get("unk")
     draft.facts |= _distribution_facts(store, unknown)
     shutil.move(store.folder, draft.folder / "distributions")
 

@@ -11,7 +11,9 @@ from harness.pipeline.stage import Context, Folder
 from harness.pipeline.store import Draft
 
 if TYPE_CHECKING:
-    from fusion.tokens import Encoding
+    from transformers import PreTrainedTokenizerFast
+
+    from fusion.tokens import Encoding, TokenTable
 
 
 def write_windows(
@@ -74,6 +76,15 @@ def read_windows(context: Context, *, held_out: bool = False) -> list[WindowText
     ]
 
 
+def read_tokenizer(folder: Path) -> "tuple[PreTrainedTokenizerFast, TokenTable]":
+    """A model's tokenizer, and what each of its tokens stands for."""
+    from fusion.models import load_tokenizer, vocabulary_size
+    from fusion.tokens import token_table
+
+    tokenizer = load_tokenizer(folder)
+    return tokenizer, token_table(tokenizer, vocabulary_size(folder))
+
+
 def encode_windows(
     folder: Path, windows: Sequence[WindowText], bos: bool | None
 ) -> "tuple[list[Encoding], list[bool]]":
@@ -81,11 +92,9 @@ def encode_windows(
 
     bos is there where the model wants one, eos where the document ends and the tokenizer has such a token.
     """
-    from fusion.model_vocabulary import ModelVocabulary
     from fusion.tokens import encode, wants_bos
 
-    vocabulary = ModelVocabulary(folder)
-    tokenizer, table = vocabulary.tokenizer, vocabulary.table
+    tokenizer, table = read_tokenizer(folder)
     with_bos = wants_bos(tokenizer) if bos is None else bos
     closed = [w.last and "eos" in table.roles for w in windows]
     encodings = [
