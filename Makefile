@@ -1,6 +1,6 @@
 # make demo   a fresh clone to a verdict: installs, runs suites/micro.yaml, says where to look
 # make test   the whole test suite, as .ci/run calls it
-# make check  format, lint, types
+# make check  format, lint, types, who imports whom
 # make toolchains  what is missing of the languages that code benchmarks run (Debian, Ubuntu; as root)
 # make regression  the micro suite against results/baselines/micro.json; make baseline makes that file anew
 
@@ -23,6 +23,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 $(MICRO): $(STAMP)
 	rm -rf $(MICRO)/runs

@@ -23,8 +23,7 @@ from harness.comparison.statistics import Floats
 from harness.comparison.verdict import verdict
 from harness.core.exceptions import InputError, nearest
 from harness.core.formats import Unit
-from harness.core.record import BenchmarkEntry, Comparison, Item
-from harness.core.run_files import metrics_of
+from harness.core.record import BenchmarkEntry, Comparison, Item, metrics_of
 from harness.suite.spec import ComparisonSpec
 
 LOWER_IS_BETTER = frozenset(

@@ -1,5 +1,6 @@
 """What a run leaves behind: items, comparison, and the record `run.json` (schema version 1)."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -38,6 +39,11 @@ class Item(Record):
     gold_bytes: int | None = None
     loglikelihoods: tuple[float, ...] = ()  # nats; every choice in order, or the target; () where generated
     cluster: str | None = None  # hash of a passage that other documents may ask about too
+
+
+def metrics_of(items: Sequence[Item]) -> tuple[str, ...]:
+    """Every metric that any item carries, in order of first appearance."""
+    return tuple(dict.fromkeys(metric for item in items for metric in item.scores))
 
 
 class ModelEntry(Record):

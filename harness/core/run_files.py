@@ -13,16 +13,11 @@ from pydantic import ValidationError
 
 from harness.core.exceptions import IncompleteError, InputError
 from harness.core.files import write_atomically
-from harness.core.record import RUN_SCHEMA_VERSION, Item, RunRecord
+from harness.core.record import RUN_SCHEMA_VERSION, Item, RunRecord, metrics_of
 
 ATTRIBUTION_FILE = "attribution.parquet"  # which source taught how much of which document
 SCORE = "score."
 TEXTS = ("item", "task", "prediction", "gold", "prompt")
-
-
-def metrics_of(items: Sequence[Item]) -> tuple[str, ...]:
-    """Every metric that any item carries, in order of first appearance."""
-    return tuple(dict.fromkeys(metric for item in items for metric in item.scores))
 
 
 def items_path(run_dir: Path, benchmark: str, model: str) -> Path:

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from harness.core.exceptions import IncompleteError, InputError
 from harness.core.files import write_text_atomically
-from harness.core.record import BenchmarkEntry, Item, Record, Role, RunRecord
-from harness.core.run_files import items_path, metrics_of, read_items
+from harness.core.record import BenchmarkEntry, Item, Record, Role, RunRecord, metrics_of
+from harness.core.run_files import items_path, read_items
 from harness.regression.fixed_settings import fixed_settings
 
 BASELINE_VERSION = 2

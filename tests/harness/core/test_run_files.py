@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.core.exceptions import InputError, StoreError
-from harness.core.record import Item
-from harness.core.run_files import metrics_of, read_items, write_items
+from harness.core.record import Item, metrics_of
+from harness.core.run_files import read_items, write_items
 
 # no lone surrogates: UTF-8 cannot carry them, and no tokenizer's decoder returns them
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
