@@ -13,4 +13,6 @@ The way of the data; docs/library.md walks it in thirty lines:
     training               target + windows + fused rows -> a trained target (Hugging Face Trainer)
     models                 load and save models and tokenizers
     presets, release       the paper's settings; what its released code does, for comparison
+
+Never here: the harness, suites and YAML, the store's layout, lm-eval, MLflow.
 """

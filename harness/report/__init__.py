@@ -1,4 +1,9 @@
-"""The report of a run: one HTML file that needs no network, and the same in Markdown and JSON."""
+"""The report of a run: one HTML file that needs no network, and the same in Markdown, JSON and the terminal.
+
+It shows what `run.json` and the items beside it say.
+
+Never here: computing a statistic (`comparison`), scripts or fonts from elsewhere.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

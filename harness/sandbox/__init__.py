@@ -1,7 +1,9 @@
-"""The only room that executes model-written code: one fresh sandbox per program.
+"""Runs programs that models wrote, each in a fresh sandbox; no other room does.
 
 A `Job` is run by `run` or, many side by side, by `run_all`; what becomes of it is an `Outcome`. Where no
 sandbox works, that is an error. What holds and what does not: docs/security.md.
+
+Never here: models, suites, benchmarks; anything of this project but `core`.
 """
 
 from harness.sandbox.backends.base import Backend

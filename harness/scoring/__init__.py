@@ -1,8 +1,10 @@
-"""Scoring through lm-eval as a library: the only importer of lm_eval.
+"""Models answer benchmarks, through lm-eval as a library; no other room imports lm_eval.
 
 `validate_benchmarks`, `missing_datasets`, `datasets_of`, `describe_tasks` and `task_fingerprint` serve
 planning; `load_lm`, `score_benchmark` and `score_with_journal` score. lm-eval itself (nine seconds of import)
 is imported inside the functions that need it.
+
+Never here: a statistic (`comparison`), a model-written program that runs outside `sandbox`.
 """
 
 from harness.data.mirror import DatasetRef

@@ -1,6 +1,10 @@
 """Scoring at the token limit: lm-eval's numbers from each distinct token computed once.
 
-`register` makes the model class `fusegauge` known to lm-eval without importing it.
+`register` makes the model class `fusegauge` known to lm-eval without importing it. A model is read faster
+only once its numbers have been compared with those of a plain forward pass; where they differ, lm-eval's own
+class reads it.
+
+Never here: knowledge of a task or a suite.
 """
 
 NAME = "fusegauge"
