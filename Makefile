@@ -1,6 +1,7 @@
 # make demo   a fresh clone to a verdict: installs, runs suites/micro.yaml, says where to look
 # make test   the whole test suite, as .ci/run calls it
 # make check  format, lint, types, who imports whom
+# make docs   pages, and parts of pages, that follow from the program
 # make toolchains  what is missing of the languages that code benchmarks run (Debian, Ubuntu; as root)
 # make regression  the micro suite against results/baselines/micro.json; make baseline makes that file anew
 
@@ -11,7 +12,7 @@ STAMP := $(VENV)/.installed
 
 MICRO := build/micro
 
-.PHONY: demo test check regression baseline install toolchains clean $(MICRO)
+.PHONY: demo test check docs regression baseline install toolchains clean $(MICRO)
 
 demo: $(STAMP)
 	$(BIN)/python cli.py run-suite suites/micro.yaml
@@ -24,6 +25,9 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: $(STAMP)
+	$(BIN)/python -m docs
 
 $(MICRO): $(STAMP)
 	rm -rf $(MICRO)/runs

@@ -1,5 +1,6 @@
 """What the stages of a suite depend on: nothing that decides a result may be missing from its key."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -142,3 +143,14 @@ def test_a_local_model_with_another_tokenizer_is_known_by_its_files(file: str, t
     path.write_bytes((path.read_bytes() if path.exists() else b"{}") + b"\n")
     after = _keys(_pipeline(*overrides))
     assert before["model:target"] != after["model:target"] and before["windows"] != after["windows"]
+
+
+def test_the_documented_data_flow_has_the_stages_and_inputs_there_are() -> None:
+    stages = _pipeline().stages
+    made = {(i.name.partition(":")[0], s.name.partition(":")[0]) for s in stages for i in s.inputs}
+    page = Path(__file__).parents[3] / "docs" / "architecture.md"
+    picture, _, rest = page.read_text().partition("flowchart LR")[2].partition("```")
+    drawn = set(re.findall(r"^    (\w+) --> (\w+)$", picture, flags=re.MULTILINE))
+    assert {(a, b) for a, b in drawn if a != "record"} == made
+    described = re.findall(r"^\| `(\w+)` \|", rest, flags=re.MULTILINE)
+    assert set(described) == {name for pair in made for name in pair}

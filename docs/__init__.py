@@ -1,0 +1,1 @@
+"""Pages for readers, and what writes the parts of them that follow from the program: `python -m docs`."""
