@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 
 from harness.core.redaction import redact
+from harness.data.mirror import LAYOUT, mirrored_datasets
 from harness.sandbox.languages.table import LANGUAGES
 from harness.sandbox.languages.toolchains import INSTALL_ALL, install_command, lacks, toolchain
 
@@ -175,9 +176,9 @@ def _mirror(mirror: Path | None) -> Finding:
         return Finding("mirror", True, "none given (--mirror or FUSEGAUGE_MIRROR); the hub is used")
     if not mirror.is_dir():
         return Finding("mirror", False, f"no folder {mirror}", "correct --mirror or FUSEGAUGE_MIRROR")
-    datasets = {path.relative_to(mirror).parts[:2] for path in mirror.glob("*/*/**/*.jsonl")}
+    datasets = mirrored_datasets(mirror)
     detail = f"{len(datasets)} data sets in {mirror}"
-    return _finding("mirror", bool(datasets), detail, "it must hold <owner>/<dataset>/<config>/<split>.jsonl")
+    return _finding("mirror", bool(datasets), detail, f"it must hold {LAYOUT}")
 
 
 def _mlflow() -> Finding:
