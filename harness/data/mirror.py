@@ -5,7 +5,7 @@ mirror where the mirror has the dataset, and else from the hub or its local cach
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -90,7 +90,7 @@ def partial_load(original: LoadDataset, access: DataAccess) -> LoadDataset:
         try:
             return original(path, name, *args, split=split, **others)
         except Exception as error:
-            raise _unreadable(ref, access, error) from error
+            raise _not_found(ref, access, error) from error
 
     return load
 
@@ -102,7 +102,7 @@ def is_local(path: str) -> bool:
     return path in _PACKAGED_DATASETS_MODULES or Path(path).exists()
 
 
-def _unreadable(ref: DatasetRef, access: DataAccess, error: Exception) -> InputError:
+def _not_found(ref: DatasetRef, access: DataAccess, error: Exception) -> InputError:
     reason = str(error).splitlines()[0] if str(error) else repr(error)
     if is_local(ref.path):
         return InputError(f"dataset {ref}: {reason}", remedy="check the data files that the task names")
@@ -114,6 +114,20 @@ def _unreadable(ref: DatasetRef, access: DataAccess, error: Exception) -> InputE
         remedy="fetch what is missing with `prepare` where there is a network (with --mirror FOLDER into a "
         "mirror), or copy it into a mirror as named here and give --mirror (or FUSEGAUGE_MIRROR)",
     )
+
+
+def missing_datasets(refs: Iterable[DatasetRef], access: DataAccess) -> dict[DatasetRef, InputError]:
+    """Those that cannot be read, and why. What the hub gives is in its cache afterwards."""
+    import datasets
+
+    missing = {}
+    with redirected(access):
+        for ref in refs:
+            try:
+                datasets.load_dataset(ref.path, ref.name)
+            except InputError as error:
+                missing[ref] = error
+    return missing
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """Scoring through lm-eval as a library: the only importer of lm_eval.
 
-`validate_benchmarks`, `missing_datasets`, `datasets_of`, `describe_tasks` and `task_fingerprint` serve
+`validate_benchmarks`, `datasets_of`, `describe_tasks` and `task_fingerprint` serve
 planning; `load_lm`, `score_benchmark` and `score_with_journal` score. lm-eval itself (nine seconds of import)
 is imported inside the functions that need it.
 """
 
 from harness.data.mirror import DatasetRef
 from harness.scoring.availability import how_executed
-from harness.scoring.benchmark_checks import missing_datasets, validate_benchmarks
+from harness.scoring.benchmark_checks import validate_benchmarks
 from harness.scoring.catalogue import datasets_of
 from harness.scoring.fingerprint import task_fingerprint
 from harness.scoring.model_backends import LoadedLM, load_lm
@@ -26,7 +26,6 @@ __all__ = [
     "describe_tasks",
     "how_executed",
     "load_lm",
-    "missing_datasets",
     "score_benchmark",
     "score_with_journal",
     "task_fingerprint",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.exceptions import InputError
-from harness.data.mirror import LAYOUT, DatasetRef, network, redirected
+from harness.data.mirror import LAYOUT, DatasetRef, missing_datasets, network
 from harness.suite.spec import Suite
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def prepare_datasets(suite: Suite, options: "ScoringOptions") -> list[str]:
     if mirror:
         written, problems = _fill(mirror, wanted, options)
     else:
-        problems = [p for ref in wanted if (p := _dataset_problem(ref, options))]
+        problems = [error.message for error in missing_datasets(wanted, options).values()]
     if problems:
         place = f"add them to the mirror {mirror}" if mirror else "give a mirror with --mirror"
         raise InputError(
@@ -49,15 +49,3 @@ def _fill(
 
     with network(options):
         return fill_mirror(mirror, [ref for ref in wanted if ref.found(mirror) is None])
-
-
-def _dataset_problem(ref: DatasetRef, options: "ScoringOptions") -> str:
-    """ "" where the data set can be read; loading it from the hub also fills the hub's cache."""
-    import datasets
-
-    try:
-        with redirected(options):
-            datasets.load_dataset(ref.path, ref.name)
-    except InputError as error:
-        return error.message
-    return ""
