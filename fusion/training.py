@@ -21,6 +21,7 @@ from transformers.utils import ModelOutput
 from fusion.batches import Collator, TeacherRows, WindowDataset, Windows, sparse_teacher, tokens_read
 from fusion.decoder import split_model
 from fusion.errors import FusionError
+from fusion.hf_settings import REFUSED_ARGUMENTS
 from fusion.lora import with_adapters
 from fusion.objective import IGNORED, Leftover, Loss, WithoutTeacher, check_choices, fusion_loss, fusion_rows
 from fusion.schedule import Anneal, weight_at
@@ -202,20 +203,12 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
         self.report(state.global_step, state.max_steps)
 
 
-_REFUSED = {
-    "bf16_full_eval": "the last evaluation would round the weights that are saved; use bf16 instead",
-    "fp16_full_eval": "the last evaluation would round the weights that are saved",
-    "save_only_model": "a killed training would go on without its optimiser's state",
-    "ignore_data_skip": "a killed training would go on with batches that it has seen",
-}
-
-
 def training_arguments(arguments: Mapping[str, Any], folder: Path, seed: int) -> TrainingArguments:
     """HF TrainingArguments from a suite's own, plus what this project fixes (MLflow is synced afterwards).
 
     Raises FusionError on those that would change a trained model or how a killed training goes on.
     """
-    for name, reason in _REFUSED.items():
+    for name, reason in REFUSED_ARGUMENTS.items():
         if arguments.get(name):
             raise FusionError(f"{name} is not supported: {reason}", remedy=f"leave {name} out")
     defaults: dict[str, Any] = {"save_strategy": "no", "logging_steps": 10, "disable_tqdm": True}
