@@ -16,6 +16,7 @@ from harness.core.redaction import redact
 from harness.data.mirror import LAYOUT, mirrored_datasets
 from harness.sandbox.languages.table import LANGUAGES
 from harness.sandbox.languages.toolchains import INSTALL_ALL, install_command, lacks, toolchain
+from harness.sandbox.pool import cores
 
 DISTRIBUTION = "fusegauge"
 NEEDED_PYTHON = (3, 11)
@@ -110,8 +111,7 @@ def _device() -> Finding:
 
 
 def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Finding("cores", True, str(cores))
+    return Finding("cores", True, str(cores()))
 
 
 def _memory() -> Finding:

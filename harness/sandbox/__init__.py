@@ -1,7 +1,7 @@
 """The only room that executes model-written code: one fresh sandbox per program.
 
-A `Job` is run by `run` or, many side by side, by `run_all`; what becomes of it is an `Outcome`. Where no
-sandbox works, that is an error. What holds and what does not: docs/security.md.
+A `Job` is run by `run`; what becomes of it is an `Outcome`. Programs are judged by `judge` or, many side by
+side, by `judge_all`. Where no sandbox works, that is an error. What holds and what not: docs/security.md.
 """
 
 from harness.sandbox.backends.base import Backend
@@ -12,7 +12,7 @@ from harness.sandbox.job import JOB_FOLDER, Bind, Job, Limits, Outcome, Step
 from harness.sandbox.languages.nonce import FIRST_HALF, SECOND_HALF
 from harness.sandbox.program_verdict import Ruling, Verdict
 from harness.sandbox.python_program import PythonProgram
-from harness.sandbox.run import judge, judge_all, run, run_all
+from harness.sandbox.run import judge, judge_all, run
 
 __all__ = [
     "FIRST_HALF",
@@ -36,5 +36,4 @@ __all__ = [
     "pass_at_k",
     "required",
     "run",
-    "run_all",
 ]

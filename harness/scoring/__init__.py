@@ -1,7 +1,7 @@
 """Scoring through lm-eval as a library: the only importer of lm_eval.
 
 `validate_benchmarks`, `datasets_of`, `describe_tasks` and `task_fingerprint` serve
-planning; `load_lm`, `score_benchmark` and `score_with_journal` score. lm-eval itself (nine seconds of import)
+planning; `load_lm` and `score_with_journal` score. lm-eval itself (nine seconds of import)
 is imported inside the functions that need it.
 """
 
@@ -12,7 +12,7 @@ from harness.scoring.catalogue import datasets_of
 from harness.scoring.fingerprint import task_fingerprint
 from harness.scoring.model_backends import LoadedLM, load_lm
 from harness.scoring.options import Execution, ScoringOptions
-from harness.scoring.score import Scored, score_benchmark, score_with_journal
+from harness.scoring.score import Scored, score_with_journal
 from harness.scoring.tasks import TaskDescription, describe_tasks
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "describe_tasks",
     "how_executed",
     "load_lm",
-    "score_benchmark",
     "score_with_journal",
     "task_fingerprint",
     "validate_benchmarks",

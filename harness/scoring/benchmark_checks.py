@@ -8,7 +8,7 @@ from harness.core.environment import replaced
 from harness.core.exceptions import InputError, nearest
 from harness.data.mirror import missing_datasets
 from harness.scoring.availability import pooling_mistakes
-from harness.scoring.catalogue import datasets_of, resolve
+from harness.scoring.catalogue import datasets_of, unknown_tasks
 from harness.scoring.model_backends import backend_mistakes
 from harness.scoring.options import ScoringOptions
 from harness.scoring.samples import misnamed_metrics
@@ -37,7 +37,7 @@ def validate_benchmarks(benchmarks: Sequence[BenchmarkSpec], options: ScoringOpt
 
 
 def _mistakes(benchmark: BenchmarkSpec, options: ScoringOptions) -> Iterator[str]:
-    if unknown := resolve(benchmark.tasks, options).mistakes:
+    if unknown := unknown_tasks(benchmark.tasks, options):
         yield from unknown
         return
     try:
