@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from harness.core.exceptions import FuseGaugeError
+from harness.data.mirror import LAYOUT
 
 
 def _fails_clearly(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,7 +72,7 @@ _mirror = click.option(
     "--mirror",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="FUSEGAUGE_MIRROR",
-    help="Folder shaped like the hub (<owner>/<dataset>/<config>/<split>.jsonl) to read datasets from.",
+    help=f"Folder shaped like the hub ({LAYOUT}) to read datasets from.",
 )
 _offline = click.option(
     "--offline", is_flag=True, envvar="HF_HUB_OFFLINE", help="Touch no network; use what `prepare` fetched."

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Bar, Row, alternate
-from harness.core.record import Cell, Comparison, ModelEntry, Role, RunRecord, Verdict
+from harness.core.record import AVERAGE, Cell, Comparison, Difference, ModelEntry, Role, RunRecord, Verdict
 from harness.core.record import Row as Scores
 from harness.suite.spec import TrackingSpec
 from harness.tracking import sync_run
 
 ROLES = (Role.TARGET, Role.SOURCE, Role.SOURCE, Role.SOURCE, Role.CONTROL, Role.FUSED)
 METRICS = 60
+CAPABILITIES = 3
 MOST_SECONDS = 30.0  # after which a person thinks that it hangs
 SPEC = TrackingSpec(experiment="benchmark")
 
@@ -95,7 +96,7 @@ def _record(run: str, metrics: int) -> RunRecord:
         coverage={},
         attribution={},
         comparison=Comparison(
-            rows=tuple(_scores(i, names) for i in range(metrics)),
+            rows=tuple(_scores(i, names) for i in range(metrics + CAPABILITIES)),
             confidence=0.95,
             verdict=Verdict(outcome="none", sentence="Nothing was judged."),
         ),
@@ -103,14 +104,33 @@ def _record(run: str, metrics: int) -> RunRecord:
 
 
 def _scores(number: int, names: Sequence[str]) -> Scores:
-    cells = zip(names, ROLES, strict=True)
+    """The capabilities' averages, then the benchmarks."""
+    cells = [
+        Cell(model=n, role=r, value=float(number + i), n=100)
+        for i, (n, r) in enumerate(zip(names, ROLES, strict=True))
+    ]
     return Scores(
-        capability=f"capability-{number % 3}",
-        benchmark=f"benchmark-{number}",
+        capability=f"capability-{number % CAPABILITIES}",
+        benchmark=AVERAGE if number < CAPABILITIES else f"benchmark-{number}",
         metric="acc",
         unit="%",
         higher_is_better=True,
         headline=True,
-        cells=tuple(Cell(model=n, role=r, value=float(number + i), n=100) for i, (n, r) in enumerate(cells)),
-        differences=(),
+        cells=tuple(cells),
+        differences=tuple(_difference(cell, cells[-1]) for cell in cells[:-1]),
+    )
+
+
+def _difference(cell: Cell, fused: Cell) -> Difference:
+    change = fused.value - cell.value
+    return Difference(
+        opponent=cell.model,
+        role=cell.role,
+        difference=change,
+        low=change - 1,
+        high=change + 1,
+        p_value=0.5,
+        better=50,
+        worse=40,
+        n=100,
     )

@@ -1,6 +1,6 @@
 """The one error that the numerical rooms raise, and the check that a choice is one of those there are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import get_args
 
@@ -25,13 +25,22 @@ def one_of(name: str, value: str, choices: object) -> None:
     known = get_args(choices)
     if value not in known:
         raise FusionError(
-            f"{name} cannot be {value!r}{did_you_mean(value, known)}",
+            f"{name} cannot be {value!r}{nearest(value, known)}",
             remedy=f"choose {' or '.join(repr(k) for k in known)}",
         )
 
 
-def did_you_mean(value: object, known: Iterable[str]) -> str:
-    """'; did you mean ...?' with the nearest of the `known` names, capitals aside; '' where none is near."""
-    names = {k.lower(): k for k in known}
-    close = get_close_matches(str(value).lower(), names, n=1, cutoff=0.5)
-    return f"; did you mean {names[close[0]]!r}?" if close else ""
+def nearest(value: object, known: Iterable[object], synonyms: Mapping[str, str] = {}) -> str:
+    """' (did you mean x?)' with the `known` name that is meant; '' where none is near.
+
+    That is `value` in other capitals or with other hyphens, else what it is a synonym of, else the nearest.
+    """
+    names = {_plain(name): str(name) for name in known}
+    plain = _plain(value)
+    same = [name for name in (plain, _plain(synonyms.get(plain, ""))) if name in names]
+    close = same or get_close_matches(plain, names, n=1, cutoff=0.5)
+    return f" (did you mean {names[close[0]]!r}?)" if close else ""
+
+
+def _plain(name: object) -> str:
+    return str(name).casefold().replace("-", "_")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fusion.errors import FusionError
+from fusion.hf_settings import FLOAT16
 from fusion.lm_head import Head, Projection, finished
 
 _BLOCK = 8192  # columns of a low-precision weight's gradient that are widened at a time
@@ -37,9 +38,7 @@ def open_pass(head: Head, hidden: Tensor, learned: Sequence[Tensor]) -> HeadPass
     """The pass that suits `head`, over hidden states [N, D]; `learned` as `learned_by` returns it."""
     if (hidden.requires_grad or learned) and torch.float16 in (hidden.dtype, _autocast_dtype(hidden)):
         raise FusionError(
-            "training in float16: gradients are formed with the loss, before a loss scaler could widen them, "
-            "and many would vanish",
-            remedy="train in bfloat16 (bf16: true) or float32",
+            f"training in float16: {FLOAT16}", remedy="train in bfloat16 (bf16: true) or float32"
         )
     if isinstance(head, Projection):
         return _ProjectionPass(head, hidden, bool(learned))

@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fusion.errors import FusionError, did_you_mean
-
-SET_HERE = {"task_type", "peft_type", "inference_mode", "auto_mapping", "base_model_name_or_path"}
-_ALSO = {"rank": "r", "lora_r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout"}  # elsewhere
+from fusion.errors import FusionError, nearest
+from fusion.hf_settings import LORA_SET_HERE, LORA_SYNONYMS
 
 
 @contextmanager
@@ -38,7 +36,7 @@ def with_adapters(model: Any, settings: Mapping[str, Any], seed: int) -> Iterato
 
 def _wrapped(model: Any, settings: Mapping[str, Any], seed: int) -> Any:
     peft = _peft()
-    _check_names(settings, {f.name for f in fields(peft.LoraConfig)} - SET_HERE)
+    _check_names(settings, {f.name for f in fields(peft.LoraConfig)} - LORA_SET_HERE.keys())
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -74,10 +72,12 @@ def _peft() -> Any:
 
 def _check_names(settings: Mapping[str, Any], known: set[str]) -> None:
     for name in settings:
-        if name in SET_HERE:
-            raise FusionError(f"lora.{name} is set by the training", remedy=f"leave {name} out")
+        if name in LORA_SET_HERE:
+            raise FusionError(
+                f"lora.{name} is set by the training: {LORA_SET_HERE[name]}", remedy=f"leave {name} out"
+            )
         if name not in known:
-            meant = f"; did you mean {_ALSO[name]!r}?" if name in _ALSO else did_you_mean(name, sorted(known))
+            meant = nearest(name, sorted(known), LORA_SYNONYMS)
             raise FusionError(
                 f"lora.{name} is not a setting of peft's LoraConfig{meant}",
                 remedy="usual ones are r, lora_alpha, lora_dropout, target_modules; peft documents the rest",

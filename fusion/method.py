@@ -29,7 +29,7 @@ from fusion.choices import (
     Schedule,
     WithoutTeacher,
 )
-from fusion.errors import FusionError, did_you_mean
+from fusion.errors import FusionError, nearest
 from fusion.function_rules import FUSION_FUNCTIONS
 from fusion.vocabulary_rules import VOCABULARY_MAPS
 
@@ -115,7 +115,7 @@ def _mistake(name: str, value: Any, annotation: Any) -> str:
     """What is wrong with one value, "" where nothing is."""
     known = choices(annotation)
     if known is not None:
-        return "" if value in known else f"{name} cannot be {value!r}{did_you_mean(value, known)}"
+        return "" if value in known else f"{name} cannot be {value!r}{nearest(value, known)}"
     if value is None or isinstance(value, bool):
         return ""
     for mark in get_args(annotation)[1:]:

@@ -22,6 +22,7 @@ from fusion.batches import Collator, WindowDataset, Windows, sparse_teacher, tok
 from fusion.choices import Leftover, Loss, WithoutTeacher
 from fusion.decoder import split_model
 from fusion.errors import FusionError
+from fusion.hf_settings import REFUSED_ARGUMENTS
 from fusion.lora import with_adapters
 from fusion.method import DEFAULTS, METHOD_HINTS, Method
 from fusion.objective import IGNORED, check_choices, fusion_loss, fusion_rows
@@ -213,20 +214,12 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
         self.report(state.global_step, state.max_steps)
 
 
-_REFUSED = {
-    "bf16_full_eval": "the last evaluation would round the weights that are saved; use bf16 instead",
-    "fp16_full_eval": "the last evaluation would round the weights that are saved",
-    "save_only_model": "a killed training would go on without its optimiser's state",
-    "ignore_data_skip": "a killed training would go on with batches that it has seen",
-}
-
-
 def training_arguments(arguments: Mapping[str, Any], folder: Path, seed: int) -> TrainingArguments:
     """HF TrainingArguments from a suite's own, plus what this project fixes (MLflow is synced afterwards).
 
     Raises FusionError on those that would change a trained model or how a killed training goes on.
     """
-    for name, reason in _REFUSED.items():
+    for name, reason in REFUSED_ARGUMENTS.items():
         if arguments.get(name):
             raise FusionError(f"{name} is not supported: {reason}", remedy=f"leave {name} out")
     defaults: dict[str, Any] = {"save_strategy": "no", "logging_steps": 10, "disable_tqdm": True}

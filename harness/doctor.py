@@ -13,8 +13,10 @@ from pathlib import Path
 from time import monotonic
 
 from harness.core.redaction import redact
+from harness.data.mirror import LAYOUT, mirrored_datasets
 from harness.sandbox.languages.table import LANGUAGES
 from harness.sandbox.languages.toolchains import INSTALL_ALL, install_command, lacks, toolchain
+from harness.sandbox.pool import cores
 
 DISTRIBUTION = "fusegauge"
 NEEDED_PYTHON = (3, 11)
@@ -109,8 +111,7 @@ def _device() -> Finding:
 
 
 def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Finding("cores", True, str(cores))
+    return Finding("cores", True, str(cores()))
 
 
 def _memory() -> Finding:
@@ -175,9 +176,9 @@ def _mirror(mirror: Path | None) -> Finding:
         return Finding("mirror", True, "none given (--mirror or FUSEGAUGE_MIRROR); the hub is used")
     if not mirror.is_dir():
         return Finding("mirror", False, f"no folder {mirror}", "correct --mirror or FUSEGAUGE_MIRROR")
-    datasets = {path.relative_to(mirror).parts[:2] for path in mirror.glob("*/*/**/*.jsonl")}
+    datasets = mirrored_datasets(mirror)
     detail = f"{len(datasets)} data sets in {mirror}"
-    return _finding("mirror", bool(datasets), detail, "it must hold <owner>/<dataset>/<config>/<split>.jsonl")
+    return _finding("mirror", bool(datasets), detail, f"it must hold {LAYOUT}")
 
 
 def _mlflow() -> Finding:

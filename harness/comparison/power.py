@@ -13,7 +13,6 @@ is ahead. Power is summed exactly over m up to EXACT_ITEMS items; above, Connor'
 point one way, p = 2 / 2^m, and 2 / 2^5 is 0.0625.
 """
 
-from bisect import bisect_left
 from math import sqrt
 from statistics import NormalDist
 
@@ -42,19 +41,6 @@ def smallest_difference(
     if n < 1 or lacking(1.0) < 0:
         return None
     return float(brentq(lacking, 0.0, 1.0, xtol=1e-6))
-
-
-def items_needed(
-    delta: float, *, alpha: float = 0.05, power: float = POWER, discordant: float = DISCORDANT
-) -> int:
-    """The number of items from which delta > 0 is found with this power.
-
-    Power goes up in a saw-tooth; found by bisection, the number may be a few items off its first crossing.
-    """
-    most = 2 * connor_items(delta, alpha=alpha, power=power, discordant=discordant) + 100
-    return bisect_left(
-        range(most), power, key=lambda n: power_to_find(delta, n, alpha=alpha, discordant=discordant)
-    )
 
 
 def power_to_find(delta: float, n: int, *, alpha: float = 0.05, discordant: float = DISCORDANT) -> float:
@@ -87,13 +73,6 @@ def normal_power(delta: float, n: int, d: float, alpha: float) -> float:
     spread = sqrt(max(d - delta**2, 0.0))
     ahead = delta * sqrt(n) - _z(1 - alpha / 2) * sqrt(d)
     return NormalDist().cdf(ahead / spread) if spread else float(ahead > 0)
-
-
-def connor_items(delta: float, *, alpha: float, power: float, discordant: float) -> int:
-    """n = (z_(1 - alpha/2) sqrt(d) + z_power sqrt(d - delta^2))^2 / delta^2, rounded up."""
-    d = max(discordant, delta)
-    total = _z(1 - alpha / 2) * sqrt(d) + _z(power) * sqrt(max(d - delta**2, 0.0))
-    return int(total**2 / delta**2) + 1
 
 
 def difference_beyond_spread(error: float, *, alpha: float = 0.05, power: float = POWER) -> float | None:

@@ -30,11 +30,6 @@ class Design:
     weights: Floats
     clusters: Sequence[str] | None = None
 
-    @classmethod
-    def plain(cls, n: int) -> "Design":
-        """n items of one kind that share nothing."""
-        return cls(("",) * n, np.ones(n))
-
     def grouped(self, d: Floats) -> Floats:
         """w d, summed over every cluster [units]: what a test flips, since units are independent."""
         weighted: Floats = self.weights * d
@@ -77,26 +72,6 @@ def paired_permutation(
     return (1 + hits) / (1 + resamples)
 
 
-def paired_bootstrap_interval(
-    differences: Sequence[float] | Floats,
-    confidence: float,
-    resamples: int,
-    rng: np.random.Generator,
-    strata: Sequence[object] | None = None,
-) -> tuple[float, float]:
-    """Bootstrap interval of the mean of d (with `strata`: the macro mean, resampled within each).
-
-    Percentiles, expanded where items are few (see `expanded`). Independent of the items' order. No items:
-    (nan, nan). One item, or all d equal within every stratum: the interval is the point itself, since nothing
-    in the sample speaks of spread; read it beside n.
-    """
-    d = np.asarray(differences, dtype=np.float64)
-    if strata is None:
-        return bootstrap(d, Design.plain(d.size), confidence, resamples, rng).interval
-    design = Design(tuple(map(str, strata)), macro_weights(strata))
-    return bootstrap(d, design, confidence, resamples, rng).interval
-
-
 @dataclass(frozen=True)
 class Bootstrapped:
     """What resampling says of mean(w d): its interval and its standard error."""
@@ -108,7 +83,12 @@ class Bootstrapped:
 def bootstrap(
     d: Floats, design: Design, confidence: float, resamples: int, rng: np.random.Generator
 ) -> Bootstrapped:
-    """Resample clusters (items where there are none) within strata, as `paired_bootstrap_interval` says."""
+    """Resample clusters (items where there are none) within strata.
+
+    Percentiles, expanded where items are few (see `expanded`). Independent of the items' order. No items:
+    nan. One item, or all d equal within every stratum: the interval is the point itself, since nothing in the
+    sample speaks of spread; read it beside n.
+    """
     if d.size == 0:
         return Bootstrapped((float("nan"), float("nan")), float("nan"))
     # resampled in the direction of a positive mean, so that swapping the models mirrors the interval exactly

@@ -1,33 +1,47 @@
 """What a run has cost, stage by stage, from what the stages counted; and what the gain cost. Pure.
 
-Tokens are those that a model read or was trained on. FLOPs follow from them: 2 P a token read, 6 P a token
-trained, P the model's parameters; stages that run no model have none.
+Tokens are those that a model read or was trained on. FLOPs follow from them and the model's size; stages that
+run no model have none.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.core.record import AVERAGE, Comparison, GainPerToken, Role, StageEntry, TrainingCurve
 
-FLOPS_PER_PARAMETER = {"distributions": 2, "training": 6, "scoring": 2}  # and token
-TOKENS = {
-    "distributions": "tokens",
-    "training": "tokens",
-    "scoring": "tokens_read",
-}  # the fact of each family
+# FLOPs per parameter and token (Kaplan et al. 2020, section 2.1; attention scores are left out)
+FORWARD, TRAINING, RECOMPUTED = 2, 6, 8  # read; trained; trained with activations computed again
+
 FOR_FUSION = ("distributions", "vocabulary", "alignment", "fusion")  # what the control does without
 MILLION = 1e6
+
+
+def forward_flops(parameters: int, tokens: float) -> float:
+    return float(FORWARD * parameters * tokens)
+
+
+def training_flops(parameters: int, tokens: float, *, recomputed: bool = False) -> float:
+    return float((RECOMPUTED if recomputed else TRAINING) * parameters * tokens)
+
+
+# stage family -> (the fact that counts its tokens, its FLOPs)
+_EFFORT: Mapping[str, tuple[str, Callable[[int, float], float]]] = {
+    "distributions": ("tokens", forward_flops),
+    "training": ("tokens", training_flops),
+    "scoring": ("tokens_read", forward_flops),
+}
 
 
 def model_effort(stage: str, facts: Mapping[str, Any], parameters: Mapping[str, int]) -> dict[str, Any]:
     """`tokens` and `flops` of a stage that runs a model of known size; {} of any other."""
     family, _, rest = stage.partition(":")
-    model, fact = rest.partition(":")[0], TOKENS.get(family)
-    tokens = facts.get(fact) if fact else None
-    if tokens is None or model not in parameters:
+    model = rest.partition(":")[0]
+    if family not in _EFFORT or model not in parameters:
         return {}
-    return {"tokens": int(tokens), "flops": float(FLOPS_PER_PARAMETER[family] * parameters[model] * tokens)}
+    fact, flops = _EFFORT[family]
+    tokens = facts.get(fact)
+    return {} if tokens is None else {"tokens": int(tokens), "flops": flops(parameters[model], tokens)}
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ Exit codes (documented in docs/operations.md):
 7 the sandbox for model-written code failed (nothing of that stage was scored), 130 interrupted.
 """
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 
+from fusion.errors import nearest as nearest
 from harness.core.redaction import redact
 
 
@@ -75,9 +75,3 @@ class TrackingError(FuseGaugeError):
     """MLflow could not be reached; local results are whole."""
 
     exit_code = 6
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """' (did you mean x?)' for the closest valid name, else ''."""
-    close = get_close_matches(name, [str(v) for v in valid], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""

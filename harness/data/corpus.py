@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.exceptions import InputError
+from harness.data.mirror import DataAccess, DatasetRef, redirected, split_file
 from harness.data.text_files import missing_column, read_documents
 from harness.suite.references import matching_files
 from harness.suite.spec import CorpusSpec
@@ -111,18 +112,15 @@ def _hub(spec: CorpusSpec, mirror: Path | None, offline: bool) -> list[Candidate
 
 
 def _mirror_file(spec: CorpusSpec, mirror: Path | None) -> Path | None:
-    """<mirror>/<dataset>[/<config>]/<split>.jsonl where it is there."""
     if mirror is None or spec.kind != "hub" or spec.dataset is None:
         return None
-    path = mirror / spec.dataset / (spec.config or "") / f"{spec.split}.jsonl"
+    path = split_file(DatasetRef(spec.dataset, spec.config).folder(mirror), spec.split)
     return path if path.is_file() else None
 
 
 def _download(spec: CorpusSpec, mirror: Path | None, offline: bool) -> Any:
     """A `datasets.Dataset` from the hub or its local cache. Raises InputError that names both remedies."""
     import datasets
-
-    from harness.data.mirror import DataAccess, redirected
 
     with redirected(DataAccess(mirror=mirror, offline=offline)):
         return datasets.load_dataset(spec.dataset, spec.config, split=spec.split)

@@ -1,11 +1,11 @@
-"""Datasets from a hub-shaped folder: `<mirror>/<path>/<name>/<split>.jsonl`, tasks untouched.
+"""Datasets from a folder shaped like the hub, a mirror; the tasks that load them are not changed.
 
 lm-eval looks `datasets.load_dataset` up at call time; within `redirected` that call is answered from the
 mirror where the mirror has the dataset, and else from the hub or its local cache.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ from typing import Any
 from harness.core.environment import replaced
 from harness.core.exceptions import InputError
 
-Rows = dict[str, list[Any]]  # column -> values
+LAYOUT = "<owner>/<dataset>/<config>/<split>.jsonl"  # of a mirror; without <config> where there is none
 LoadDataset = Callable[..., Any]
 
 
@@ -23,7 +23,7 @@ LoadDataset = Callable[..., Any]
 class DataAccess:
     """Where datasets may come from."""
 
-    mirror: Path | None = None  # hub-shaped folder: <owner>/<dataset>/<config>/<split>.jsonl
+    mirror: Path | None = None  # a folder as LAYOUT says
     offline: bool = False  # never ask the network
 
 
@@ -37,13 +37,28 @@ class DatasetRef:
     def __str__(self) -> str:
         return f"{self.path} ({self.name})" if self.name else self.path
 
+    def folder(self, mirror: Path) -> Path:
+        """Where a mirror has its splits, whether they are there or not."""
+        return mirror / self.path / (self.name or "")
 
-def mirror_folder(mirror: Path | None, ref: DatasetRef) -> Path | None:
-    """The folder that holds a dataset's splits, if the mirror has it."""
-    if mirror is None:
-        return None
-    folder = mirror / ref.path / (ref.name or "")
-    return folder if folder.is_dir() and any(folder.glob("*.jsonl")) else None
+    def found(self, mirror: Path | None) -> Path | None:
+        """The folder with its splits, if there is a mirror that has any."""
+        folder = self.folder(mirror) if mirror else None
+        return folder if folder and split_files(folder) else None
+
+
+def split_file(folder: Path, split: str) -> Path:
+    return folder / f"{split}.jsonl"
+
+
+def split_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(split_file(folder, "*").name))
+
+
+def mirrored_datasets(mirror: Path) -> set[str]:
+    """`<owner>/<dataset>` of all that a mirror has."""
+    files = mirror.glob(f"*/*/**/{split_file(mirror, '*').name}")
+    return {"/".join(path.relative_to(mirror).parts[:2]) for path in files}
 
 
 @contextmanager
@@ -69,13 +84,13 @@ def partial_load(original: LoadDataset, access: DataAccess) -> LoadDataset:
         ref = DatasetRef(path, name)
         part = args or others.get("data_dir") or others.get("data_files")
         # A mirror knows configurations, and would give all of one where a part is asked for.
-        if not part and (folder := mirror_folder(access.mirror, ref)):
+        if not part and (folder := ref.found(access.mirror)):
             splits = _read_splits(folder, _state(folder))
             return splits if split is None else _one_split(splits, split, ref, folder)
         try:
             return original(path, name, *args, split=split, **others)
         except Exception as error:
-            raise _unreadable(ref, access, error) from error
+            raise _not_found(ref, access, error) from error
 
     return load
 
@@ -87,18 +102,32 @@ def is_local(path: str) -> bool:
     return path in _PACKAGED_DATASETS_MODULES or Path(path).exists()
 
 
-def _unreadable(ref: DatasetRef, access: DataAccess, error: Exception) -> InputError:
+def _not_found(ref: DatasetRef, access: DataAccess, error: Exception) -> InputError:
     reason = str(error).splitlines()[0] if str(error) else repr(error)
     if is_local(ref.path):
         return InputError(f"dataset {ref}: {reason}", remedy="check the data files that the task names")
     mirror = f"the mirror {access.mirror}" if access.mirror else "a mirror (--mirror; none was given)"
     hub = "the hub's local cache (offline)" if access.offline else "the hub"
-    layout = "/".join(part for part in (ref.path, ref.name, "<split>.jsonl") if part)
+    place = split_file(ref.folder(Path()), "<split>").as_posix()
     return InputError(
-        f"dataset {ref} is neither in {mirror} as {layout} nor in {hub}: {reason}",
+        f"dataset {ref} is neither in {mirror} as {place} nor in {hub}: {reason}",
         remedy="fetch what is missing with `prepare` where there is a network (with --mirror FOLDER into a "
         "mirror), or copy it into a mirror as named here and give --mirror (or FUSEGAUGE_MIRROR)",
     )
+
+
+def missing_datasets(refs: Iterable[DatasetRef], access: DataAccess) -> dict[DatasetRef, InputError]:
+    """Those that cannot be read, and why. What the hub gives is in its cache afterwards."""
+    import datasets
+
+    missing = {}
+    with redirected(access):
+        for ref in refs:
+            try:
+                datasets.load_dataset(ref.path, ref.name)
+            except InputError as error:
+                missing[ref] = error
+    return missing
 
 
 @contextmanager
@@ -124,22 +153,21 @@ def _one_split(splits: Any, split: str, ref: DatasetRef, folder: Path) -> Any:
     if split not in splits:
         raise InputError(
             f"dataset {ref} has no split {split!r} in {folder}, only {', '.join(splits)}",
-            remedy=f"add {split}.jsonl there",
+            remedy=f"add {split_file(folder, split).name} there",
         )
     return splits[split]
 
 
 def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """What tells a changed folder from the one that was read before."""
-    files = sorted(folder.glob("*.jsonl"))
-    return tuple((f.stem, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+    return tuple((f.stem, f.stat().st_size, f.stat().st_mtime_ns) for f in split_files(folder))
 
 
 @lru_cache(maxsize=64)
 def _read_splits(folder: Path, state: tuple[tuple[str, int, int], ...]) -> Any:
     from datasets import DatasetDict
 
-    return DatasetDict({split: _read_split(folder / f"{split}.jsonl") for split, *_ in state})
+    return DatasetDict({split: _read_split(split_file(folder, split)) for split, *_ in state})
 
 
 def _read_split(path: Path) -> Any:
@@ -147,7 +175,7 @@ def _read_split(path: Path) -> Any:
     from pyarrow import ArrowException
 
     try:
-        return Dataset.from_dict(_read_rows(path))
+        return Dataset.from_dict(_read_columns(path))
     except (ArrowException, TypeError) as error:
         raise InputError(
             f"{path}: a column holds values of several types: {error}",
@@ -155,7 +183,7 @@ def _read_split(path: Path) -> Any:
         ) from error
 
 
-def _read_rows(path: Path) -> Rows:
+def _read_columns(path: Path) -> dict[str, list[Any]]:
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():

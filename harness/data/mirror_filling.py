@@ -1,4 +1,4 @@
-"""Datasets of the hub -> a mirror, `<folder>/<owner>/<dataset>/<config>/<split>.jsonl`, row by row."""
+"""Datasets of the hub -> a mirror, row by row."""
 
 import json
 import os
@@ -9,12 +9,13 @@ from typing import Any
 
 from harness.core.exceptions import InputError
 from harness.core.files import make_folder, unusable
+from harness.data.mirror import DatasetRef, split_file
 
-Rows = Iterable[Mapping[str, Any]]
+SplitRows = Iterable[Mapping[str, Any]]
 _PARQUET = "refs/convert/parquet"  # where the hub keeps what loading scripts give: <config>/<split>/*.parquet
 
 
-def fetch_from_hub(path: str, name: str | None) -> Mapping[str, Rows]:
+def fetch_from_hub(ref: DatasetRef) -> Mapping[str, SplitRows]:
     """Every split of a dataset; of a loading script, which is no longer run, what the hub keeps as Parquet.
 
     Raises whatever the hub's client does.
@@ -22,15 +23,15 @@ def fetch_from_hub(path: str, name: str | None) -> Mapping[str, Rows]:
     import datasets
 
     try:
-        splits: Mapping[str, Rows] = datasets.load_dataset(path, name)
+        splits: Mapping[str, SplitRows] = datasets.load_dataset(ref.path, ref.name)
     except RuntimeError as error:
         if "scripts are no longer supported" not in str(error):
             raise
-        splits = datasets.load_dataset(path, data_dir=name or "default", revision=_PARQUET)
+        splits = datasets.load_dataset(ref.path, data_dir=ref.name or "default", revision=_PARQUET)
     return splits
 
 
-def write_dataset(folder: Path, splits: Mapping[str, Rows]) -> None:
+def write_dataset(folder: Path, splits: Mapping[str, SplitRows]) -> None:
     """Write every split of one dataset; the folder then holds all of them or is as it was.
 
     Nested values, None and text of any language read back equal.
@@ -44,7 +45,7 @@ def write_dataset(folder: Path, splits: Mapping[str, Rows]) -> None:
     try:
         aside.mkdir()
         for split, rows in splits.items():
-            _write_rows(aside / f"{split}.jsonl", rows)
+            _write_rows(split_file(aside, split), rows)
         _move_into_place(aside, folder)
     except OSError as error:
         raise unusable(folder, error) from error
@@ -52,7 +53,7 @@ def write_dataset(folder: Path, splits: Mapping[str, Rows]) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_rows(path: Path, rows: Rows) -> None:
+def _write_rows(path: Path, rows: SplitRows) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(_line(row) + "\n")
@@ -92,7 +93,7 @@ def _move_into_place(aside: Path, folder: Path) -> None:
         file.replace(folder / file.name)
 
 
-def fill_mirror(mirror: Path, missing: Iterable[tuple[str, str | None]]) -> tuple[list[str], list[str]]:
+def fill_mirror(mirror: Path, missing: Iterable[DatasetRef]) -> tuple[list[str], list[str]]:
     """Write what is missing into the mirror (made, if there is none), each dataset whole or not at all.
 
     Returns what was written and what could not be, as sentences: one that fails does not stop the others.
@@ -100,18 +101,18 @@ def fill_mirror(mirror: Path, missing: Iterable[tuple[str, str | None]]) -> tupl
     """
     make_folder(mirror)
     written, problems = [], []
-    for path, name in missing:
-        folder, called = mirror / path / (name or ""), f"{path} ({name})" if name else path
+    for ref in missing:
+        folder = ref.folder(mirror)
         try:
-            splits = fetch_from_hub(path, name)
+            splits = fetch_from_hub(ref)
         except Exception as error:  # the hub's client raises many kinds
-            problems.append(f"dataset {called} cannot be fetched from the hub: {_first_line(error)}")
+            problems.append(f"dataset {ref} cannot be fetched from the hub: {_first_line(error)}")
             continue
         try:
             write_dataset(folder, splits)
-            written.append(f"dataset {called}: written to {folder}")
+            written.append(f"dataset {ref}: written to {folder}")
         except InputError as error:
-            problems.append(f"dataset {called} cannot be written: {error.message}; {error.remedy}")
+            problems.append(f"dataset {ref} cannot be written: {error.message}; {error.remedy}")
     return written, problems
 
 

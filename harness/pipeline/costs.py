@@ -1,14 +1,13 @@
 """What a suite's stages will cost, before they run: pure estimates from sizes, for `plan`.
 
-Notation: P parameters, T tokens, k top-k. Forward pass 2 P T FLOPs, training 6 P T (8 P T when activations
-are computed again), as in Kaplan et al. 2020, section 2.1; attention scores, quadratic in the window, are
-left out.
+FLOPs: harness.core.effort.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import TypedDict
 
 from fusion.vocabulary_rules import VOCABULARY_MAPS
+from harness.core.effort import FORWARD, TRAINING, forward_flops, training_flops
 from harness.suite.shorthand import training_name
 from harness.suite.spec import BenchmarkSpec, LoadedSuite, ModelSpec, Suite
 
@@ -28,7 +27,8 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ADAM_BYTES = 16  # float32 per parameter: weight, gradient, two moments
 
 ASSUMPTIONS = (
-    f"{BYTES_PER_TOKEN} bytes of text a token; 2 FLOPs per parameter and token read, 6 when trained; "
+    f"{BYTES_PER_TOKEN} bytes of text a token; "
+    f"{FORWARD} FLOPs per parameter and token read, {TRAINING} when trained; "
     f"{EFFICIENCY:.0%} of the measured matrix-product speed; float32 training with AdamW; "
     f"{ITEMS_UNKNOWN:,} items for a task without limit; downloads not counted"
 )
@@ -114,7 +114,7 @@ def _model_stages(
     model: ModelSpec, suite: Suite, size: int, corpus_bytes: int, speed: float
 ) -> dict[str, StageCost]:
     tokens, dtype = corpus_tokens(corpus_bytes), DTYPE_BYTES[suite.fusion.dtype]
-    flops, disk = 2.0 * size * tokens, row_bytes(suite.fusion.top_k) * tokens
+    flops, disk = forward_flops(size, tokens), row_bytes(suite.fusion.top_k) * tokens
     read_at_once = min(tokens, suite.fusion.extraction_batch_tokens)
     memory = dtype * size + read_at_once * _activation_bytes(size) / 8  # without gradients a layer is freed
     costs = {
@@ -142,7 +142,7 @@ def _training(suite: Suite, size: int, corpus_bytes: int, speed: float) -> Stage
     batch = int(settings.get("per_device_train_batch_size", 8)) * suite.fusion.block_size
     tokens = _trained_tokens(suite, corpus_bytes, batch)
     again = bool(settings.get("gradient_checkpointing") or settings.get("activation_checkpointing"))
-    flops = (8.0 if again else 6.0) * size * tokens
+    flops = training_flops(size, tokens, recomputed=again)
     activations = batch * _activation_bytes(size) / (8 if again else 1)
     return _cost(
         tokens=tokens,
@@ -178,11 +178,13 @@ def _scoring_stages(name: str, suite: Suite, size: int, speed: float) -> dict[st
 def _scoring(benchmark: BenchmarkSpec, suite: Suite, size: int, speed: float) -> StageCost:
     items = len(benchmark.tasks) * (benchmark.limit or ITEMS_UNKNOWN)
     read, generated = _item_tokens(benchmark)
-    flops = 2.0 * size * items * (read + generated)
-    seconds = 2.0 * size * items * (read + GENERATED_WEIGHT * generated) / speed
-    memory = DTYPE_BYTES[suite.scoring.dtype] * size
+    tokens, weighted = items * (read + generated), items * (read + GENERATED_WEIGHT * generated)
     return _cost(
-        tokens=items * (read + generated), flops=flops, disk=items * 2000, memory=memory, seconds=seconds
+        tokens=tokens,
+        flops=forward_flops(size, tokens),
+        disk=items * 2000,
+        memory=DTYPE_BYTES[suite.scoring.dtype] * size,
+        seconds=forward_flops(size, weighted) / speed,
     )
 
 

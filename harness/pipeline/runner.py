@@ -30,19 +30,6 @@ class Observer(Protocol):
     def finished(self, stage: Stage, outcome: Outcome) -> None: ...
 
 
-class Silent:
-    """An observer that does nothing."""
-
-    def started(self, stage: Stage, index: int, total: int) -> None:
-        pass
-
-    def progress(self, stage: Stage, what: str, done: int, total: int) -> None:
-        pass
-
-    def finished(self, stage: Stage, outcome: Outcome) -> None:
-        pass
-
-
 def run_stages(stages: Sequence[Stage], store: Store, observer: Observer) -> dict[str, Outcome]:
     """Every stage once, inputs first (`stages` is in that order); by name. Finished ones are reused."""
     outcomes: dict[str, Outcome] = {}

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from harness.report.markup import Markup, tag
 
 Series = Sequence[tuple[float, float]]
-PANEL_HEIGHT = 150
 TRACK_HEIGHT = 18
 MIDDLE = TRACK_HEIGHT // 2
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from harness.comparison.compare import same_items
 from harness.core.formats import number
 from harness.core.record import BenchmarkEntry, Item, ModelEntry, Role, RunRecord
 from harness.core.run_files import items_path, read_items
@@ -26,7 +27,10 @@ class Example:
 
 
 def read_examples(record: RunRecord, run_dir: Path) -> dict[str, list[Example]]:
-    """Per capability a few items that fused gained or lost over the target before; {} without one of them."""
+    """Per capability a few items that fused gained or lost over the target before; {} without one of them.
+
+    Raises InputError where the models' items are not the same.
+    """
     if not {Role.TARGET, Role.FUSED} <= {m.role for m in record.models}:
         return {}
     found: dict[str, list[list[Example]]] = {}
@@ -36,12 +40,11 @@ def read_examples(record: RunRecord, run_dir: Path) -> dict[str, list[Example]]:
 
 
 def _examples(record: RunRecord, run_dir: Path, benchmark: BenchmarkEntry) -> list[Example]:
-    if not all(items_path(run_dir, benchmark.name, m.name).is_file() for m in record.models):
+    paths = {m.name: items_path(run_dir, benchmark.name, m.name) for m in record.models}
+    if not all(path.is_file() for path in paths.values()):
         return []
-    items = [
-        sorted(read_items(items_path(run_dir, benchmark.name, m.name)), key=_hash) for m in record.models
-    ]
-    paired = [tuple(zip(record.models, row, strict=True)) for row in zip(*items, strict=False)]
+    items = same_items(benchmark.name, {n: read_items(path) for n, path in paths.items()}, list(paths))
+    paired = [tuple(zip(record.models, row, strict=True)) for row in zip(*items.values(), strict=True)]
     metric = benchmark.metrics[0]
     scored = [answers for answers in paired if all(metric in item.scores for _, item in answers)]
     kinds = (
@@ -53,10 +56,6 @@ def _examples(record: RunRecord, run_dir: Path, benchmark: BenchmarkEntry) -> li
         for kind, found in kinds
         for answers in _telling(found, metric)
     ]
-
-
-def _hash(item: Item) -> str:
-    return item.item
 
 
 def _by_role(answers: Sequence[tuple[ModelEntry, Item]], role: Role) -> Item | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from harness.core.effort import for_fusion, spent
+from harness.core.effort import for_fusion, spent, training_flops
 from harness.core.formats import duration, interval, number, quantity, signed, size
 from harness.core.record import AVERAGE, OVERALL, Role, RunRecord, StageEntry, TrainingCurve
 from harness.report.charts import curve_panel
@@ -89,7 +89,7 @@ def cost_table(record: RunRecord) -> Markup:
         "written to disk": size(sum(s.bytes for s in record.stages)),
     }
     for curve in record.training:
-        flops = 6 * parameters.get(curve.model, 0) * curve.tokens
+        flops = training_flops(parameters.get(curve.model, 0), curve.tokens)
         effort = f", about {quantity_of_flops(flops)}" if flops else ""
         facts[f"training of {curve.model}"] = f"{quantity(curve.tokens)} tokens{effort}"
     extra = spent(for_fusion(record.stages))
@@ -114,7 +114,7 @@ def gain_table(record: RunRecord) -> Markup | None:
 
 
 def quantity_of_flops(flops: float) -> str:
-    """6 x parameters x tokens (Kaplan et al., 2020) in FLOP with a decimal prefix."""
+    """In FLOP with a decimal prefix."""
     for prefix in ("", "k", "M", "G", "T", "P", "E"):
         if flops < 999.5:
             return f"{flops:.1f} {prefix}FLOP"

@@ -1,7 +1,7 @@
 """Runs programs that models wrote, each in a fresh sandbox; no other room does.
 
-A `Job` is run by `run` or, many side by side, by `run_all`; what becomes of it is an `Outcome`. Where no
-sandbox works, that is an error. What holds and what does not: docs/security.md.
+A `Job` is run by `run`; what becomes of it is an `Outcome`. Programs are judged by `judge` or, many side by
+side, by `judge_all`. Where no sandbox works, that is an error. What holds and what not: docs/security.md.
 
 Never here: models, suites, benchmarks; anything of this project but `core`.
 """
@@ -14,7 +14,7 @@ from harness.sandbox.job import JOB_FOLDER, Bind, Job, Limits, Outcome, Step
 from harness.sandbox.languages.nonce import FIRST_HALF, SECOND_HALF
 from harness.sandbox.program_verdict import Ruling, Verdict
 from harness.sandbox.python_program import PythonProgram
-from harness.sandbox.run import judge, judge_all, run, run_all
+from harness.sandbox.run import judge, judge_all, run
 
 __all__ = [
     "FIRST_HALF",
@@ -38,5 +38,4 @@ __all__ = [
     "pass_at_k",
     "required",
     "run",
-    "run_all",
 ]

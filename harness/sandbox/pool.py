@@ -1,7 +1,6 @@
 """Runs as many jobs at a time as there are cores, each in a slot, and repeats time-outs alone."""
 
 import os
-import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,19 +24,14 @@ class Slots:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._free: queue.Queue[int] = queue.Queue()
-        for place in range(number):
-            self._free.put(place)
+        self._free = threading.Semaphore(number)
         self._clearing = threading.Lock()
 
     @contextmanager
     def one(self) -> Iterator[None]:
         """A place among others; waits for one to become free."""
-        place = self._free.get()
-        try:
+        with self._free:
             yield
-        finally:
-            self._free.put(place)
 
     @contextmanager
     def all(self) -> Iterator[None]:

@@ -29,12 +29,6 @@ def run(job: Job, backend: Backend | None = None) -> Outcome:
     return settled(lambda uid: execute(job, chosen, uid), lambda outcome: outcome.status == "timeout")
 
 
-def run_all(jobs: Sequence[Job], backend: Backend | None = None) -> list[Outcome]:
-    """As `run` each, as many at a time as there are cores; outcomes in the order of `jobs`."""
-    chosen = backend or required()
-    return in_order(lambda job: run(job, chosen), jobs)
-
-
 def judge(
     program: Program,
     backend: Backend | None = None,

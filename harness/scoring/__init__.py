@@ -1,7 +1,7 @@
 """Models answer benchmarks, through lm-eval as a library; no other room imports lm_eval.
 
-`validate_benchmarks`, `missing_datasets`, `datasets_of`, `describe_tasks` and `task_fingerprint` serve
-planning; `load_lm`, `score_benchmark` and `score_with_journal` score. lm-eval itself (nine seconds of import)
+`validate_benchmarks`, `datasets_of`, `describe_tasks` and `task_fingerprint` serve
+planning; `load_lm` and `score_with_journal` score. lm-eval itself (nine seconds of import)
 is imported inside the functions that need it.
 
 Never here: a statistic (`comparison`), a model-written program that runs outside `sandbox`.
@@ -9,12 +9,12 @@ Never here: a statistic (`comparison`), a model-written program that runs outsid
 
 from harness.data.mirror import DatasetRef
 from harness.scoring.availability import how_executed
-from harness.scoring.benchmark_checks import missing_datasets, validate_benchmarks
+from harness.scoring.benchmark_checks import validate_benchmarks
 from harness.scoring.catalogue import datasets_of
 from harness.scoring.fingerprint import task_fingerprint
 from harness.scoring.model_backends import LoadedLM, load_lm
 from harness.scoring.options import Execution, ScoringOptions
-from harness.scoring.score import Scored, score_benchmark, score_with_journal
+from harness.scoring.score import Scored, score_with_journal
 from harness.scoring.tasks import TaskDescription, describe_tasks
 
 __all__ = [
@@ -28,8 +28,6 @@ __all__ = [
     "describe_tasks",
     "how_executed",
     "load_lm",
-    "missing_datasets",
-    "score_benchmark",
     "score_with_journal",
     "task_fingerprint",
     "validate_benchmarks",

@@ -6,9 +6,9 @@ from typing import Any
 
 from harness.core.environment import replaced
 from harness.core.exceptions import InputError, nearest
-from harness.data.mirror import DatasetRef, redirected
+from harness.data.mirror import missing_datasets
 from harness.scoring.availability import pooling_mistakes
-from harness.scoring.catalogue import datasets_of, resolve
+from harness.scoring.catalogue import datasets_of, unknown_tasks
 from harness.scoring.model_backends import backend_mistakes
 from harness.scoring.options import ScoringOptions
 from harness.scoring.samples import misnamed_metrics
@@ -37,32 +37,18 @@ def validate_benchmarks(benchmarks: Sequence[BenchmarkSpec], options: ScoringOpt
 
 
 def _mistakes(benchmark: BenchmarkSpec, options: ScoringOptions) -> Iterator[str]:
-    if unknown := resolve(benchmark.tasks, options).mistakes:
+    if unknown := unknown_tasks(benchmark.tasks, options):
         yield from unknown
         return
     try:
         tasks = inspect_tasks(benchmark, options)
     except InputError as error:
-        yield from map(str, missing_datasets(benchmark, options).values() or [error])
+        yield from map(str, missing_datasets(datasets_of(benchmark, options), options).values() or [error])
         return
     yield from pooling_mistakes(tasks)
     for name, task in tasks.items():
         for mistake in _task_mistakes(benchmark, task, options):
             yield f"task {name}: {mistake}"
-
-
-def missing_datasets(benchmark: BenchmarkSpec, options: ScoringOptions) -> dict[DatasetRef, InputError]:
-    """All that cannot be read, and why: building tasks stops at the first. Downloads as `redirected` does."""
-    import datasets
-
-    missing = {}
-    with redirected(options):
-        for ref in datasets_of(benchmark, options):
-            try:
-                datasets.load_dataset(ref.path, ref.name)
-            except InputError as error:
-                missing[ref] = error
-    return missing
 
 
 def _task_mistakes(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> Iterator[str]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.exceptions import nearest
-from harness.core.record import Record
 from harness.data.mirror import DatasetRef
 from harness.scoring.options import ScoringOptions
 from harness.scoring.quiet import hushed
@@ -22,13 +21,6 @@ _NAME = rb"""["']?([^\s"'#\[\],]+)"""
 _DECLARATION = re.compile(rb"""^["']?(?:task|group|tag)["']?[ ]*:[ ]*""" + _NAME, re.MULTILINE)
 _TAGS = re.compile(rb"""^["']?tag["']?[ ]*:[ ]*\n((?:[ ]*-[ ].*\n?)+)""", re.MULTILINE)
 _TAG = re.compile(rb"-[ ]*" + _NAME)
-
-
-class Resolved(Record):
-    """Names that lm-eval knows, and a mistake for each it does not."""
-
-    known: tuple[str, ...]
-    mistakes: tuple[str, ...]
 
 
 def task_manager(names: Sequence[str], options: ScoringOptions) -> Any:
@@ -44,15 +36,12 @@ def task_manager(names: Sequence[str], options: ScoringOptions) -> Any:
     return _manager(None, options.task_folders)
 
 
-def resolve(names: Sequence[str], options: ScoringOptions) -> Resolved:
-    """Which of `names` exist; the others with the nearest name that does."""
+def unknown_tasks(names: Sequence[str], options: ScoringOptions) -> list[str]:
+    """A sentence for each name that lm-eval does not know, with the nearest that it does."""
     manager = task_manager(names, options)
     unknown = [name for name in names if name not in manager.task_index]
     candidates = {*manager.all_tasks, *_declarations()} if unknown else set()
-    return Resolved(
-        known=tuple(name for name in names if name not in unknown),
-        mistakes=tuple(f"unknown task {name!r}{nearest(name, sorted(candidates))}" for name in unknown),
-    )
+    return [f"unknown task {name!r}{nearest(name, sorted(candidates))}" for name in unknown]
 
 
 def datasets_of(benchmark: BenchmarkSpec, options: ScoringOptions) -> list[DatasetRef]:

@@ -48,18 +48,6 @@ class Scored:
     answers_computed: int
 
 
-def score_benchmark(
-    benchmark: BenchmarkSpec,
-    model: LoadedLM,
-    options: ScoringOptions,
-    *,
-    journal: Path | None = None,
-    report: Report | None = None,
-) -> list[Item]:
-    """The items of `score_with_journal`."""
-    return score_with_journal(benchmark, model, options, journal=journal, report=report).items
-
-
 def score_with_journal(
     benchmark: BenchmarkSpec,
     model: LoadedLM,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.comparison.power import DISCORDANT, POWER, equivalent_items, smallest_difference
 from harness.core.record import NO_TOOLCHAIN
+from harness.data.mirror import missing_datasets
 from harness.scoring.options import scoring_options
 from harness.suite.run_options import Settings
 from harness.suite.spec import BenchmarkSpec, LoadedSuite
@@ -129,11 +130,11 @@ def task_table(loaded: LoadedSuite, settings: Settings, discordant: float = DISC
 def _row(
     capability: str, benchmark: BenchmarkSpec, options: "ScoringOptions", points: Points
 ) -> BenchmarkRow:
-    from harness.scoring import describe_tasks, how_executed, missing_datasets, validate_benchmarks
+    from harness.scoring import datasets_of, describe_tasks, how_executed, validate_benchmarks
 
     metric = benchmark.metrics[0]
     if problems := validate_benchmarks([benchmark], options):
-        missing = tuple(map(str, missing_datasets(benchmark, options)))
+        missing = tuple(map(str, missing_datasets(datasets_of(benchmark, options), options)))
         return BenchmarkRow(capability, benchmark.name, metric, (), None, tuple(problems), missing)
     tasks = describe_tasks(benchmark, options)
     executed = how_executed(benchmark, options)

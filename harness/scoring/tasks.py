@@ -9,7 +9,7 @@ from typing import Any, Literal
 from harness.core.exceptions import InputError, nearest
 from harness.data.mirror import redirected
 from harness.scoring.bbh_filter import add_whole_answer
-from harness.scoring.catalogue import resolve, task_manager
+from harness.scoring.catalogue import task_manager, unknown_tasks
 from harness.scoring.execution import Mode, code_eval
 from harness.scoring.options import ScoringOptions
 from harness.scoring.quiet import quiet
@@ -34,7 +34,7 @@ def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
     Raises:
         InputError: unknown task, a dataset that cannot be read, or one that lacks a split or column.
     """
-    if mistakes := resolve(names, options).mistakes:
+    if mistakes := unknown_tasks(names, options):
         raise InputError("; ".join(mistakes), remedy="`lm_eval ls tasks` lists the official tasks")
     try:
         tasks = dict(task_manager(names, options).load(list(names))["tasks"])

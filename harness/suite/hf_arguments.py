@@ -7,6 +7,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
+from fusion.hf_settings import LORA_SET_HERE, REFUSED_ARGUMENTS
 from harness.core.exceptions import nearest
 from harness.suite.synonyms import meant
 
@@ -27,17 +28,9 @@ SET_BY_HARNESS = {
     "hub_token": "results stay local, and run.json would show it; set HF_TOKEN to fetch with a token",
     "push_to_hub_token": "results stay local, and run.json would show it",
     "load_best_model_at_end": "control and fused must be compared after the same steps",
-    "bf16_full_eval": "it would round the trained weights",
-    "fp16_full_eval": "it would round the trained weights",
-    "save_only_model": "a killed training goes on from its optimiser and schedule",
-    "ignore_data_skip": "a killed training goes on with the batches that it has not seen",
     "include_num_input_tokens_seen": "the harness counts tokens itself",
 }
 
-HALF = (  # as fusion.head_gradients refuses it, but before hours of extraction
-    "gradients are formed with the loss, before a loss scaler could widen them, and many would vanish in "
-    "float16; train with bf16: true or in float32"
-)
 AT_LEAST_ONE = ("per_device_train_batch_size", "gradient_accumulation_steps")
 ABOVE_ZERO = ("save_steps", "logging_steps")
 RENAMED = {
@@ -64,8 +57,7 @@ def check_training(training: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 def _out_of_range(training: dict[str, Any]) -> Iterator[str]:
     """Values that the Trainer takes and stumbles over only after the teachers' distributions are made."""
-    if training.get("fp16"):
-        yield f"fp16: {HALF}"
+    yield from (f"{name}: {reason}" for name, reason in REFUSED_ARGUMENTS.items() if training.get(name))
     numbers = {k: v for k, v in training.items() if isinstance(v, int | float) and not isinstance(v, bool)}
     if numbers.get("max_steps", -1) <= 0 and numbers.get("num_train_epochs", 1) <= 0:
         yield f"num_train_epochs: must be above 0 unless max_steps is, not {numbers['num_train_epochs']}"
@@ -138,11 +130,6 @@ def _name(option: Any) -> str:
     return getattr(option, "__name__", str(option))
 
 
-REASONS = {  # why a name is not the suite's to set, where there is more to say than that it is the target's
-    "task_type": "it is a causal language model",
-    "peft_type": "it is LoRA",
-    "inference_mode": "the adapters are trained",
-}
 BIAS = ("none", "all", "lora_only")
 
 
@@ -150,8 +137,8 @@ def lora_mistakes(lora: dict[str, Any]) -> list[str]:
     """What is wrong with the section, one sentence each. Imports peft."""
     mistakes = []
     for name in lora:
-        if name in _set_by_training():
-            mistakes.append(f"lora.{name}: set by the harness; {REASONS.get(name, 'it is the target')}")
+        if name in LORA_SET_HERE:
+            mistakes.append(f"lora.{name}: set by the harness; {LORA_SET_HERE[name]}")
         elif name not in _names():
             mistakes.append(f"lora.{name}: not a LoraConfig name{meant(str(name), _names())}")
     return mistakes or list(_value_mistakes(lora))
@@ -179,14 +166,6 @@ def _value_mistakes(lora: dict[str, Any]) -> Iterator[str]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-@cache
-def _set_by_training() -> frozenset[str]:
-    """What `fusion.lora` sets itself; and the revision of a base model, which nobody looks for by name."""
-    from fusion.lora import SET_HERE
-
-    return frozenset({*SET_HERE, "revision"})
 
 
 @cache

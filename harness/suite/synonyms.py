@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from harness.core.exceptions import nearest
+from fusion.errors import nearest
+from fusion.hf_settings import LORA_SYNONYMS
 
 SYNONYMS = {  # lower case -> what it may stand for, if that is valid where it was written
     # keys of fusion
@@ -33,17 +34,10 @@ SYNONYMS = {  # lower case -> what it may stand for, if that is valid where it w
     "bf16": "bfloat16",
     "fp16": "float16",
     "half": "float16",
-    # keys of lora
-    "rank": "r",
-    "alpha": "lora_alpha",
-    "dropout": "lora_dropout",
+    **LORA_SYNONYMS,
 }
 
 
 def meant(name: str, valid: Collection[object]) -> str:
-    """' (did you mean x?)': `name` in another case, a synonym, or the nearest valid name; else ''."""
-    names = [str(v) for v in valid]
-    plain = name.casefold().replace("-", "_")
-    same = [v for v in names if v.casefold().replace("-", "_") == plain]
-    found = same or [v for v in names if v == SYNONYMS.get(plain)]
-    return f" (did you mean {found[0]!r}?)" if found else nearest(name, names)
+    """As `nearest`, with the synonyms of a suite."""
+    return nearest(name, valid, SYNONYMS)

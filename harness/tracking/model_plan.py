@@ -9,7 +9,7 @@ from harness.core.record import BenchmarkEntry, Item, ModelEntry, Role, RunRecor
 from harness.core.run_files import items_path, read_items
 from harness.tracking.metric_names import clean, metric_key
 from harness.tracking.run_plan import COMPARISON, ROLE, DatasetPlan, Point, RunPlan, compact, digest, flat
-from harness.tracking.scores import Line, scores_of
+from harness.tracking.scores import KeyedRow, scores_of
 
 TABLE_ROWS = 2000  # of one benchmark: six models' tables of this length open in a few seconds
 TEXT_SHOWN = 800  # characters of a prompt or an answer; whole texts stay in items/*.parquet
@@ -21,11 +21,11 @@ ROLE_COLOURS = {Role.FUSED: "#D55E00", Role.TARGET: "#0072B2", Role.CONTROL: "#5
 SOURCE_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#F0E442", "#999999", "#000000")
 
 
-def model_plans(record: RunRecord, run_dir: Path, all_lines: Sequence[Line]) -> Iterator[RunPlan]:
+def model_plans(record: RunRecord, run_dir: Path, rows: Sequence[KeyedRow]) -> Iterator[RunPlan]:
     """One plan per model, made one at a time: a plan holds its model's tables in memory."""
     colours = colours_of(record.models)
     for position, model in enumerate(record.models):
-        yield _model_plan(record, run_dir, all_lines, model, position, colours[model.name])
+        yield _model_plan(record, run_dir, rows, model, position, colours[model.name])
 
 
 def colours_of(models: Sequence[ModelEntry]) -> dict[str, str]:
@@ -38,7 +38,7 @@ def colours_of(models: Sequence[ModelEntry]) -> dict[str, str]:
 def _model_plan(
     record: RunRecord,
     run_dir: Path,
-    all_lines: Sequence[Line],
+    rows: Sequence[KeyedRow],
     model: ModelEntry,
     position: int,
     colour: str,
@@ -58,7 +58,7 @@ def _model_plan(
             "mlflow.loggedArtifacts": _logged(list(tables)),
         },
         params=_params(record, model, curve),
-        metrics=scores_of(model.name, all_lines),
+        metrics=scores_of(model.name, rows),
         series=_series(curve) if curve else {},
         datasets=tuple(_dataset(benchmark) for benchmark in record.benchmarks),
         texts=tables,

@@ -1,6 +1,7 @@
 """The run as a whole as an MLflow run: the verdict, the differences, what it cost, the report."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from math import isfinite
 from pathlib import Path
 
@@ -9,13 +10,13 @@ from harness.core.record import Role, RunRecord
 from harness.tracking.metric_names import clean, metric_key
 from harness.tracking.model_plan import LARGEST_TAG, start_of
 from harness.tracking.run_plan import COMPARISON, ROLE, RunPlan, digest, flat
-from harness.tracking.scores import Line, change, headline, models_with
+from harness.tracking.scores import KeyedRow, headline
 
 PARENT_ROLE = "comparison"
 _PUBLISHED = ("report.html", "report.md", "run.json")
 
 
-def parent_plan(record: RunRecord, run_dir: Path, all_lines: Sequence[Line]) -> RunPlan:
+def parent_plan(record: RunRecord, run_dir: Path, rows: Sequence[KeyedRow]) -> RunPlan:
     seconds = sum(stage.seconds for stage in record.stages)
     return RunPlan(
         key=digest([record.run]),
@@ -25,16 +26,16 @@ def parent_plan(record: RunRecord, run_dir: Path, all_lines: Sequence[Line]) -> 
         tags={
             COMPARISON: record.run,
             ROLE: PARENT_ROLE,
-            "mlflow.note.content": description(record, all_lines),
+            "mlflow.note.content": description(record, rows),
         },
         params=_params(record),
-        metrics=_finite({**_deltas(record, all_lines), **_costs(record), **_method_counts(record)}),
+        metrics=_finite({**_deltas(record, rows), **_costs(record), **_method_counts(record)}),
         files=tuple(path for name in _PUBLISHED if (path := run_dir / name).exists()),
     )
 
 
 def _params(record: RunRecord) -> dict[str, str]:
-    names = {role: ", ".join(m.name for m in record.models if m.role == role) for role in Role}
+    names = {role: ", ".join(_with_role(record, role)) for role in Role}
     return {
         "suite": str(record.suite.get("name", "")),
         "target": names[Role.TARGET],
@@ -51,26 +52,27 @@ def _params(record: RunRecord) -> dict[str, str]:
     }
 
 
-def _deltas(record: RunRecord, all_lines: Sequence[Line]) -> dict[str, float]:
+def _deltas(record: RunRecord, rows: Sequence[KeyedRow]) -> dict[str, float]:
     """`delta_vs_<opponent>/<metric>`, averages first: percentage points, or bits per byte."""
     found: dict[str, float] = {}
-    for fused in models_with(record.comparison, Role.FUSED)[:1]:
-        for line in all_lines:
-            for section, opponent in _opponents(record, line):
-                value = change(line, fused, opponent)
-                if value is not None:
-                    found[metric_key(section, *line.label.split("."))] = line.rounded(value)
+    for keyed in rows:
+        for section, opponent in _opponents(record, keyed):
+            value = keyed.change(opponent)
+            if value is not None:
+                found[metric_key(section, *keyed.label.split("."))] = keyed.rounded(value)
     return found
 
 
-def _opponents(record: RunRecord, line: Line) -> Iterator[tuple[str, str]]:
+def _opponents(record: RunRecord, keyed: KeyedRow) -> Iterator[tuple[str, str]]:
     for role in (Role.TARGET, Role.CONTROL):
-        for model in models_with(record.comparison, role)[:1]:
+        for model in _with_role(record, role)[:1]:
             yield f"delta_vs_{role.value}", model
-    sources = [m for m in models_with(record.comparison, Role.SOURCE) if m in line.values]
-    if sources:
-        chosen = max if line.higher_is_better else min
-        yield "delta_vs_best_source", chosen(sources, key=lambda m: line.values[m])
+    if best := keyed.best_of(_with_role(record, Role.SOURCE)):
+        yield "delta_vs_best_source", best
+
+
+def _with_role(record: RunRecord, role: Role) -> list[str]:
+    return [model.name for model in record.models if model.role == role]
 
 
 def _costs(record: RunRecord) -> dict[str, float]:
@@ -103,12 +105,13 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return {key: value for key, value in metrics.items() if isfinite(value)}
 
 
-def description(record: RunRecord, all_lines: Sequence[Line]) -> str:
-    """Markdown: the verdict, the headline lines, where the rest is; within MLflow's limit for a tag."""
-    chosen = headline(all_lines)
-    chosen += [line for line in all_lines if line not in chosen and line.row and line.row.headline]
+def description(record: RunRecord, rows: Sequence[KeyedRow]) -> str:
+    """Markdown: the verdict, the headline rows, where the rest is; within MLflow's limit for a tag."""
+    chosen = headline(rows)
+    chosen += [keyed for keyed in rows if keyed not in chosen and keyed.row.headline]
     models = [model.name for model in record.models]
-    head = [record.comparison.verdict.sentence, "", *_table_head(record, models)]
+    against = [name for role in (Role.TARGET, Role.CONTROL) for name in _with_role(record, role)]
+    head = [record.comparison.verdict.sentence, "", *_table_head(models, against)]
     tail = [
         "",
         "Percent unless named otherwise; best per line in bold; the last columns are fused minus that model. "
@@ -116,43 +119,34 @@ def description(record: RunRecord, all_lines: Sequence[Line]) -> str:
         *(f"- {note}" for note in record.notes),
     ]
     room = LARGEST_TAG - sum(len(line) + 1 for line in [*head, *tail])
-    return "\n".join([*head, *_fitting(record, chosen, models, room), *tail])[:LARGEST_TAG]
+    lines = [_table_line(keyed, models, against) for keyed in chosen]
+    return "\n".join([*head, *_fitting(lines, room), *tail])[:LARGEST_TAG]
 
 
-def _table_head(record: RunRecord, models: Sequence[str]) -> list[str]:
-    against = [f"vs {opponent}" for opponent in _compared(record)]
+def _table_head(models: Sequence[str], against: Sequence[str]) -> list[str]:
     return [
-        "| | " + " | ".join([*models, *against]) + " |",
+        "| | " + " | ".join([*models, *(f"vs {opponent}" for opponent in against)]) + " |",
         "|---|" + "---:|" * (len(models) + len(against)),
     ]
 
 
-def _compared(record: RunRecord) -> list[str]:
-    return [m for role in (Role.TARGET, Role.CONTROL) for m in models_with(record.comparison, role)]
+def _fitting(lines: Sequence[str], room: int) -> list[str]:
+    """The first lines that are no longer than `room`, line ends included."""
+    ends = accumulate(len(line) + 1 for line in lines)
+    return [line for line, end in zip(lines, ends, strict=True) if end <= room]
 
 
-def _fitting(record: RunRecord, chosen: Sequence[Line], models: Sequence[str], room: int) -> list[str]:
-    rows: list[str] = []
-    for line in chosen:
-        row = _table_row(line, models, _changes(record, line))
-        room -= len(row) + 1
-        if room < 0:
-            return rows
-        rows.append(row)
-    return rows
+def _table_line(keyed: KeyedRow, models: Sequence[str], against: Sequence[str]) -> str:
+    unit, best = keyed.row.unit, keyed.best_of(models)
+    changes = (keyed.change(opponent) for opponent in against)
+    cells = [_score(keyed, model, best) for model in models]
+    cells += ["" if value is None else signed(value, unit) for value in changes]
+    return "| " + " | ".join([keyed.label + ("" if unit == "%" else f" ({unit})"), *cells]) + " |"
 
 
-def _changes(record: RunRecord, line: Line) -> list[float | None]:
-    fused = models_with(record.comparison, Role.FUSED)[:1]
-    return [change(line, f, opponent) for f in fused for opponent in _compared(record)]
-
-
-def _table_row(line: Line, models: Sequence[str], changes: Sequence[float | None]) -> str:
-    best, cells = line.best(), []
-    for model in models:
-        value = line.values.get(model)
-        text = "" if value is None else number(value, line.unit)
-        cells.append(f"**{text}**" if value is not None and value == best else text)
-    cells += ["" if value is None else signed(value, line.unit) for value in changes]
-    unit = "" if line.unit == "%" else f" ({line.unit})"
-    return "| " + " | ".join([line.label + unit, *cells]) + " |"
+def _score(keyed: KeyedRow, model: str, best: str | None) -> str:
+    if best is None or model not in keyed.values:
+        return ""
+    text = number(keyed.values[model], keyed.row.unit)
+    equal = keyed.rounded(keyed.values[model]) == keyed.rounded(keyed.values[best])
+    return f"**{text}**" if equal else text

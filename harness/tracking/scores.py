@@ -1,129 +1,79 @@
-"""The comparison as lines of numbers under MLflow's metric keys, headline lines first.
+"""The rows of the comparison under MLflow's metric keys, headline rows first.
 
 The order matters: MLflow plots the metric that was logged first. Shares are in percent, because its charts
 and differences show two decimals.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from functools import cached_property
 
-from harness.core.formats import Unit
-from harness.core.record import AVERAGE, Cell, Comparison, Role, Row
-from harness.tracking.metric_names import clean, distinct, metric_key
+from harness.core.record import AVERAGE, Comparison, Row
+from harness.tracking.metric_names import distinct, metric_key
 
-OVERALL = "avg/overall"
+OVERALL_KEY = "avg/overall"
 
 
 @dataclass(frozen=True)
-class Line:
-    """One metric of every model; `row` is None for an average computed here."""
+class KeyedRow:
+    """One metric of every model and the key that MLflow has it under."""
 
     key: str
-    capability: str
-    average: bool
-    unit: Unit
-    higher_is_better: bool
-    values: Mapping[str, float]
-    row: Row | None = None
+    row: Row
+
+    @property
+    def average(self) -> bool:
+        return self.row.benchmark == AVERAGE
+
+    @cached_property
+    def values(self) -> Mapping[str, float]:
+        """By model, in the row's unit."""
+        return {cell.model: cell.value for cell in self.row.cells}
 
     @property
     def label(self) -> str:
         """The key with dots, to stand behind another section: `reasoning/avg` is `reasoning.avg`."""
-        return "overall" if self.key == OVERALL else self.key.replace("/", ".")
+        return "overall" if self.key == OVERALL_KEY else self.key.replace("/", ".")
 
     def rounded(self, value: float) -> float:
         """As many digits as can mean something: a point of a percent is 2 of them."""
-        return round(value, 2 if self.unit == "%" else 4)
+        return round(value, 2 if self.row.unit == "%" else 4)
 
-    def best(self) -> float | None:
-        chosen = max if self.higher_is_better else min
-        return chosen(self.values.values(), default=None)
+    def best_of(self, models: Sequence[str]) -> str | None:
+        """Which of these models has the best score; None where none has one."""
+        chosen = max if self.row.higher_is_better else min
+        return chosen((m for m in models if m in self.values), key=lambda m: self.values[m], default=None)
 
-
-def lines(comparison: Comparison) -> list[Line]:
-    """Overall, then the capabilities' averages, then every metric of every benchmark (unique keys)."""
-    given = _given(comparison.rows)
-    averages = [line for line in given if line.average]
-    singles = [line for line in given if not line.average]
-    missing = _capabilities(singles) - {line.capability for line in averages if line.unit == "%"}
-    averages += [line for name in sorted(missing) if (line := _average_of(name, singles))]
-    overall = [line for line in averages if line.key == OVERALL]
-    averages = [line for line in averages if line.key != OVERALL]
-    return [*(overall or _overall_of(averages)), *averages, *singles]
+    def change(self, opponent: str) -> float | None:
+        """Fused minus opponent in the row's unit; None where they were not compared."""
+        return next((d.difference for d in self.row.differences if d.opponent == opponent), None)
 
 
-def headline(all_lines: Sequence[Line]) -> list[Line]:
+def keyed_rows(comparison: Comparison) -> list[KeyedRow]:
+    """Overall, then the capabilities' averages, then every metric of every benchmark (unique keys).
+
+    The average of the only capability is the overall score too.
+    """
+    averages = [row for row in comparison.rows if row.benchmark == AVERAGE]
+    singles = [row for row in comparison.rows if row.benchmark != AVERAGE]
+    shares = [row for row in averages if row.unit == "%"]
+    overall = comparison.overall or (shares[0] if len(shares) == 1 else None)
+    rows = [*([overall] if overall else []), *averages, *singles]
+    keys = [*([OVERALL_KEY] if overall else []), *map(_key, averages), *map(_key, singles)]
+    return [KeyedRow(key, row) for key, row in zip(distinct(keys), rows, strict=True)]
+
+
+def headline(rows: Sequence[KeyedRow]) -> list[KeyedRow]:
     """The averages in percent: what the charts, the table and the differences start with."""
-    return [line for line in all_lines if line.average and line.unit == "%"]
+    return [keyed for keyed in rows if keyed.average and keyed.row.unit == "%"]
 
 
-def scores_of(model: str, all_lines: Sequence[Line]) -> dict[str, float]:
-    return {line.key: line.rounded(line.values[model]) for line in all_lines if model in line.values}
+def scores_of(model: str, rows: Sequence[KeyedRow]) -> dict[str, float]:
+    return {keyed.key: keyed.rounded(keyed.values[model]) for keyed in rows if model in keyed.values}
 
 
-def models_with(comparison: Comparison, role: Role) -> list[str]:
-    """Models of a role in the order of the comparison's columns."""
-    cells: Iterable[Cell] = (c for row in comparison.rows for c in row.cells if c.role == role)
-    return list(dict.fromkeys(cell.model for cell in cells))
-
-
-def change(line: Line, fused: str, opponent: str) -> float | None:
-    """Fused minus opponent in the line's unit: the paired difference where the comparison has one."""
-    for paired in line.row.differences if line.row else ():
-        if paired.opponent == opponent:
-            return paired.difference
-    if fused in line.values and opponent in line.values:
-        return line.values[fused] - line.values[opponent]
-    return None
-
-
-def _given(rows: Sequence[Row]) -> list[Line]:
-    keys = distinct([_row_key(row) for row in rows])
-    return [
-        Line(
-            key=key,
-            capability=row.capability,
-            average=row.benchmark == AVERAGE,
-            unit=row.unit,
-            higher_is_better=row.higher_is_better,
-            values={cell.model: cell.value for cell in row.cells},
-            row=row,
-        )
-        for key, row in zip(keys, rows, strict=True)
-    ]
-
-
-def _row_key(row: Row) -> str:
-    if row.benchmark != AVERAGE:
-        metric = "bits_per_byte" if row.unit == "bits/byte" else row.metric
-        return metric_key(row.capability, row.benchmark, metric)
-    suffix = "avg" if row.unit == "%" else "avg_bits_per_byte"
-    if clean(row.capability).lower() in {"overall", "all", AVERAGE}:
-        return OVERALL if row.unit == "%" else "avg/overall_bits_per_byte"
-    return metric_key(row.capability, suffix)
-
-
-def _capabilities(singles: Sequence[Line]) -> set[str]:
-    return {line.capability for line in singles}
-
-
-def _average_of(capability: str, singles: Sequence[Line]) -> Line | None:
-    rows = [
-        line
-        for line in singles
-        if line.capability == capability and line.unit == "%" and line.row is not None and line.row.headline
-    ]
-    return _mean(metric_key(capability, "avg"), capability, rows) if rows else None
-
-
-def _overall_of(averages: Sequence[Line]) -> list[Line]:
-    shares = [line for line in averages if line.unit == "%"]
-    return [_mean(OVERALL, "overall", shares)] if shares else []
-
-
-def _mean(key: str, capability: str, parts: Sequence[Line]) -> Line:
-    """Mean over parts, each counting once; only of models that every part has."""
-    shared = [m for m in parts[0].values if all(m in part.values for part in parts)]
-    values = {model: fmean(part.values[model] for part in parts) for model in shared}
-    return Line(key, capability, True, "%", True, values)
+def _key(row: Row) -> str:
+    likelihood = row.unit == "bits/byte"
+    if row.benchmark == AVERAGE:
+        return metric_key(row.capability, "avg_bits_per_byte" if likelihood else "avg")
+    return metric_key(row.capability, row.benchmark, "bits_per_byte" if likelihood else row.metric)

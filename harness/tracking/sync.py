@@ -14,7 +14,7 @@ from harness.tracking.links import TrackingLinks, links, ui_base, ui_command
 from harness.tracking.model_plan import curve_keys, model_plans, start_of
 from harness.tracking.parent_plan import parent_plan
 from harness.tracking.saved_view import view_id, view_tag, view_value
-from harness.tracking.scores import Line, headline, lines
+from harness.tracking.scores import KeyedRow, headline, keyed_rows
 from harness.tracking.server import Backend, check_database, locate, settle
 from harness.tracking.writing import open_client, open_experiment, remove_others, write_run
 
@@ -51,22 +51,20 @@ def _write(record: RunRecord, run_dir: Path, name: str, backend: Backend) -> tup
     check_database(backend.uri)
     client = open_client(backend.uri)
     experiment = open_experiment(client, name, backend.artifacts)
-    all_lines = lines(record.comparison)
-    parent = write_run(client, experiment, parent_plan(record, run_dir, all_lines))
+    rows = keyed_rows(record.comparison)
+    parent = write_run(client, experiment, parent_plan(record, run_dir, rows))
     belongs = {"mlflow.parentRunId": parent}
-    models = [
-        write_run(client, experiment, plan, belongs) for plan in model_plans(record, run_dir, all_lines)
-    ]
+    models = [write_run(client, experiment, plan, belongs) for plan in model_plans(record, run_dir, rows)]
     remove_others(client, experiment, record.run, [parent, *models])
-    _write_view(client, experiment, record, all_lines, models)
+    _write_view(client, experiment, record, rows, models)
     return experiment, parent, models
 
 
 def _write_view(
-    client: Any, experiment: str, record: RunRecord, all_lines: Sequence[Line], models: Sequence[str]
+    client: Any, experiment: str, record: RunRecord, rows: Sequence[KeyedRow], models: Sequence[str]
 ) -> None:
-    heads = [line.key for line in headline(all_lines)]
-    others = [line.key for line in all_lines if line.key not in heads]
+    heads = [keyed.key for keyed in headline(rows)]
+    others = [keyed.key for keyed in rows if keyed.key not in heads]
     by_role = {model.role: run_id for model, run_id in zip(record.models, models, strict=True)}
     value = view_value(
         record.run,

@@ -135,7 +135,7 @@ def test_split_model_sees_through_the_wrapping(architecture: str, module: str) -
 
 
 def test_unknown_settings_are_named_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(FusionError, match=r"lora\.lora_alfa is not .* did you mean 'lora_alpha'"):
+    with pytest.raises(FusionError, match=r"lora\.lora_alfa is not .*\(did you mean 'lora_alpha'"):
         trained(tmp_path, {"r": 4, "lora_alfa": 8})
 
 

@@ -11,6 +11,7 @@ import torch
 from fusion.batches import Collator, WindowDataset
 from fusion.choices import WithoutTeacher
 from fusion.errors import FusionError
+from fusion.hf_settings import REFUSED_ARGUMENTS
 from fusion.training import Anneal, Objective, TeacherRows, TrainingResult, attach_objective, train
 from tests.fusion.tiny import tiny_model
 from tests.fusion.toy_training import rows as _rows
@@ -224,7 +225,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(tmp_path: Path) -> N
     assert "learning_rate" in caught.value.remedy
 
 
-@pytest.mark.parametrize("name", ["bf16_full_eval", "fp16_full_eval", "save_only_model", "ignore_data_skip"])
+@pytest.mark.parametrize("name", REFUSED_ARGUMENTS)
 def test_settings_that_would_change_or_forget_a_trained_model_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(FusionError, match=f"{name} is not supported") as caught:
         _train(tmp_path, None, Objective(), **{name: True})

@@ -94,11 +94,6 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
 
-def supported() -> bool:
-    """Whether the numbers of this machine's system calls are known here."""
-    return platform.machine() in _AUDIT_ARCH
-
-
 def filter_program(*, sockets: bool, modes: bool = True) -> bytes:
     """The filter for this machine.
 

@@ -6,6 +6,7 @@ from scipy import stats
 
 from harness.comparison.seed_variance import critical_value, item_variance, over_trainings
 from harness.comparison.statistics import Design, Floats
+from tests.harness.comparison.designs import plain
 
 RUNS = 1000
 
@@ -17,7 +18,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 def test_trainings_that_agree_leave_the_items_t_test() -> None:
     """Three trainings with the same answers: no variance between them, so the paired t-test over items."""
     d = rng(1).normal(0.3, 1, size=40)
-    found = over_trainings(np.stack([d, d, d]), Design.plain(40), 0.95)
+    found = over_trainings(np.stack([d, d, d]), plain(40), 0.95)
     theirs = stats.ttest_1samp(d, 0)
     assert found.p_value == pytest.approx(theirs.pvalue)
     assert found.interval == pytest.approx(theirs.confidence_interval(0.95))
@@ -27,7 +28,7 @@ def test_trainings_that_agree_leave_the_items_t_test() -> None:
 def test_items_that_agree_leave_the_trainings_t_test() -> None:
     """Every item moves by what its training moves: three numbers, two degrees of freedom."""
     moves = np.array([1.0, 2.0, 4.0])
-    found = over_trainings(np.repeat(moves[:, None], 50, axis=1), Design.plain(50), 0.9)
+    found = over_trainings(np.repeat(moves[:, None], 50, axis=1), plain(50), 0.9)
     theirs = stats.ttest_1samp(moves, 0)
     assert found.p_value == pytest.approx(theirs.pvalue)
     assert found.interval == pytest.approx(theirs.confidence_interval(0.9))
@@ -42,32 +43,32 @@ def test_the_critical_value_is_the_weighted_mean_of_students() -> None:
 @pytest.mark.parametrize("n", range(4, 40, 3))
 def test_the_p_value_is_the_level_at_which_the_interval_touches_zero(n: int) -> None:
     d = rng(10).normal(0.4, 1, size=(3, n)) + np.array([[0.3], [0.0], [-0.2]])
-    p = over_trainings(d, Design.plain(n), 0.95).p_value
-    interval = over_trainings(d, Design.plain(n), 1 - p).interval
+    p = over_trainings(d, plain(n), 0.95).p_value
+    interval = over_trainings(d, plain(n), 1 - p).interval
     assert min(map(abs, interval)) == pytest.approx(0.0, abs=1e-9)
     assert p > 1e-3
 
 
 def test_what_is_beyond_doubt_has_a_p_value_too() -> None:
     d = 1.0 + rng(11).normal(0, 1e-12, size=(9, 900))
-    assert 0 < over_trainings(d, Design.plain(900), 0.95).p_value < 1e-20
+    assert 0 < over_trainings(d, plain(900), 0.95).p_value < 1e-20
 
 
 def test_without_spread_nothing_can_be_said() -> None:
-    found = over_trainings(np.ones((2, 5)), Design.plain(5), 0.95)
+    found = over_trainings(np.ones((2, 5)), plain(5), 0.95)
     assert (found.interval, found.p_value) == ((1.0, 1.0), 1.0)
 
 
 def test_more_trainings_of_the_same_kind_narrow_the_interval() -> None:
     d = np.tile([3.0, 7.0, 5.0], 4)[:, None] + rng(3).normal(0, 1, size=(12, 200))
-    widths = [np.diff(over_trainings(d[:s], Design.plain(200), 0.95).interval)[0] for s in (3, 6, 12)]
+    widths = [np.diff(over_trainings(d[:s], plain(200), 0.95).interval)[0] for s in (3, 6, 12)]
     assert widths == sorted(widths, reverse=True)
 
 
 class TestItemVariance:
     def test_of_single_items_it_is_the_textbooks(self) -> None:
         d = rng(4).normal(size=30)
-        assert item_variance(d, Design.plain(30)) == pytest.approx((d.var(ddof=1) / 30, 29))
+        assert item_variance(d, plain(30)) == pytest.approx((d.var(ddof=1) / 30, 29))
 
     def test_of_passages_it_is_that_of_their_means(self) -> None:
         means = rng(5).normal(size=20)
@@ -97,7 +98,7 @@ def equals(draw: np.random.Generator, trainings: int, n: int = 100) -> Floats:
 def test_false_alarms_stay_within_the_rate(trainings: int) -> None:
     """P(more than 72 alarms of 1,000 | 5 %) = 0.1 %."""
     draw = rng(7)
-    p = [over_trainings(equals(draw, trainings), Design.plain(100), 0.95).p_value for _ in range(RUNS)]
+    p = [over_trainings(equals(draw, trainings), plain(100), 0.95).p_value for _ in range(RUNS)]
     assert np.mean(np.array(p) < 0.05) <= 0.072
 
 
@@ -111,5 +112,5 @@ def test_one_training_cannot_carry_the_claim() -> None:
 def test_a_planted_difference_is_found() -> None:
     """Five trainings of +35 points, between which the difference varies by 12: found nearly always."""
     draw = rng(9)
-    p = [over_trainings(equals(draw, 5) + 0.35, Design.plain(100), 0.95).p_value for _ in range(200)]
+    p = [over_trainings(equals(draw, 5) + 0.35, plain(100), 0.95).p_value for _ in range(200)]
     assert np.mean(np.array(p) < 0.05) > 0.9

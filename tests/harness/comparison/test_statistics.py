@@ -18,10 +18,10 @@ from harness.comparison.statistics import (
     holm,
     macro_weights,
     mcnemar_exact,
-    paired_bootstrap_interval,
     paired_permutation,
     percentiles,
 )
+from tests.harness.comparison.designs import plain
 
 DIFFERENCES = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=25)
 
@@ -105,7 +105,9 @@ class TestPermutation:
 class TestBootstrap:
     @staticmethod
     def interval(d: object, strata: list[str] | None = None, resamples: int = 2000) -> tuple[float, float]:
-        return paired_bootstrap_interval(np.asarray(d, dtype=float), 0.95, resamples, rng(), strata)
+        values = np.asarray(d, dtype=float)
+        design = Design(strata, macro_weights(strata)) if strata else plain(values.size)
+        return bootstrap(values, design, 0.95, resamples, rng()).interval
 
     def test_no_items(self) -> None:
         assert all(math.isnan(end) for end in self.interval([]))
@@ -151,26 +153,26 @@ class TestBootstrap:
     def test_covers_the_truth_as_often_as_it_says(self) -> None:
         # 500 samples of 60 skewed differences, where percentile intervals fall a little short of 95 %
         draws = rng(11).exponential(1.0, size=(500, 60)) - 0.8
-        intervals = [paired_bootstrap_interval(d, 0.95, 500, rng(i)) for i, d in enumerate(draws)]
+        intervals = [bootstrap(d, plain(60), 0.95, 500, rng(i)).interval for i, d in enumerate(draws)]
         covered = sum(low <= 0.2 <= high for low, high in intervals) / len(draws)
         assert 0.91 <= covered <= 0.975
 
     def test_equals_scipys_percentile_interval(self) -> None:
         d = rng(6).exponential(1.0, size=50)
         theirs = stats.bootstrap((d,), np.mean, method="percentile", n_resamples=20_000, rng=rng(7))
-        means = bootstrap_means(d, Design.plain(50), 20_000, rng())
+        means = bootstrap_means(d, plain(50), 20_000, rng())
         assert percentiles(means, 0.95) == pytest.approx(theirs.confidence_interval, abs=0.01)
 
     def test_of_few_items_it_is_expanded(self) -> None:
         """10 items: 2.262 x sqrt(10/9) = 2.385 normal quantiles instead of 1.960, so 98.3 % of resamples."""
-        assert expanded(0.95, Design.plain(10)) == pytest.approx(2 * stats.norm.cdf(2.3845) - 1, abs=1e-4)
-        assert expanded(0.95, Design.plain(10_000)) == pytest.approx(0.95, abs=1e-4)
-        assert expanded(0.95, Design.plain(1)) == 0.95
+        assert expanded(0.95, plain(10)) == pytest.approx(2 * stats.norm.cdf(2.3845) - 1, abs=1e-4)
+        assert expanded(0.95, plain(10_000)) == pytest.approx(0.95, abs=1e-4)
+        assert expanded(0.95, plain(1)) == 0.95
 
     @pytest.mark.parametrize("n", [8, 15])
     def test_of_few_normal_items_it_covers_as_often_as_it_says(self, n: int) -> None:
         draws = rng(12).normal(size=(1000, n))
-        intervals = [paired_bootstrap_interval(d, 0.95, 400, rng(i)) for i, d in enumerate(draws)]
+        intervals = [bootstrap(d, plain(n), 0.95, 400, rng(i)).interval for i, d in enumerate(draws)]
         covered = sum(low <= 0 <= high for low, high in intervals) / len(draws)
         assert 0.928 <= covered <= 0.975
 
@@ -201,15 +203,15 @@ class TestDesign:
         design = Design(("b",) * 100, np.ones(100), labels)
         ours = bootstrap(repeated, design, 0.95, 20_000, rng()).error
         assert ours == pytest.approx(np.std(twenty) / np.sqrt(20), rel=0.03)
-        plain = bootstrap(repeated, Design.plain(100), 0.95, 20_000, rng()).error
-        assert plain == pytest.approx(ours / np.sqrt(5), rel=0.05)
+        alone = bootstrap(repeated, plain(100), 0.95, 20_000, rng()).error
+        assert alone == pytest.approx(ours / np.sqrt(5), rel=0.05)
 
     def test_what_is_the_same_in_every_sample_adds_no_spread(self) -> None:
         """Two templates of one benchmark, one all gained, one all lost: fixed, so nothing varies."""
         d = np.array([1.0] * 5 + [-1.0] * 5)
         fixed = Design(("a",) * 5 + ("b",) * 5, np.ones(10))
         assert bootstrap(d, fixed, 0.95, 200, rng()).interval == (0.0, 0.0)
-        assert bootstrap(d, Design.plain(10), 0.95, 200, rng()).error > 0.2
+        assert bootstrap(d, plain(10), 0.95, 200, rng()).error > 0.2
 
     def test_order_does_not_matter(self) -> None:
         d, labels = rng(2).normal(size=40), np.repeat(np.arange(10), 4).astype(str)
@@ -221,9 +223,9 @@ class TestDesign:
 
     def test_a_ratio_is_of_sums(self) -> None:
         """No spread: 1 of 4 in every resample; without a whole there is no ratio."""
-        quarter = bootstrap_ratios(np.full(8, 0.25), np.ones(8), Design.plain(8), 50, rng())
+        quarter = bootstrap_ratios(np.full(8, 0.25), np.ones(8), plain(8), 50, rng())
         assert quarter.tolist() == [0.25] * 50
-        assert np.isnan(bootstrap_ratios(np.ones(8), np.zeros(8), Design.plain(8), 5, rng())).all()
+        assert np.isnan(bootstrap_ratios(np.ones(8), np.zeros(8), plain(8), 5, rng())).all()
 
 
 class TestCorrections:

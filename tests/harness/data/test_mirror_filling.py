@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.core.exceptions import InputError
-from harness.data.mirror import redirected
+from harness.data.mirror import DatasetRef, redirected
 from harness.data.mirror_filling import fetch_from_hub, fill_mirror, write_dataset
 from harness.scoring import ScoringOptions
 from harness.scoring.benchmark_data import prepare_datasets
@@ -44,7 +44,7 @@ def test_what_is_written_is_read_back_equal(
 ) -> None:
     """Nested values, None, characters of every length in UTF-8 and separators that are no line ends."""
     monkeypatch.setattr("datasets.load_dataset", lambda *_: dataset(ROWS))
-    written, problems = fill_mirror(tmp_path / "new", [("owner/data", name)])
+    written, problems = fill_mirror(tmp_path / "new", [DatasetRef("owner/data", name)])
     assert problems == []
     assert len(written) == 1
     found = read(tmp_path / "new", "owner/data", name)
@@ -96,7 +96,7 @@ def test_a_loading_script_is_read_from_the_hubs_parquet(monkeypatch: pytest.Monk
         return others
 
     monkeypatch.setattr("datasets.load_dataset", load)
-    asked: list[Any] = [fetch_from_hub("owner/data", name) for name in ("en", None)]
+    asked: list[Any] = [fetch_from_hub(DatasetRef("owner/data", name)) for name in ("en", None)]
     assert asked[0] == {"data_dir": "en", "revision": "refs/convert/parquet"}
     assert asked[1]["data_dir"] == "default"
 
@@ -113,7 +113,7 @@ def test_prepare_writes_what_the_mirror_lacks_and_leaves_the_rest(
             raise ConnectionError("no route to the hub")
         return dataset(ROWS)
 
-    wanted = [("owner/there", "main"), ("owner/new", "en"), ("owner/gone", None)]
+    wanted = [DatasetRef("owner/there", "main"), DatasetRef("owner/new", "en"), DatasetRef("owner/gone")]
     write_dataset(tmp_path / "owner/there/main", {"test": [{"x": 1}]})
     monkeypatch.setattr("harness.scoring.benchmark_data._wanted", lambda *_: wanted)
     monkeypatch.setattr("datasets.load_dataset", load)

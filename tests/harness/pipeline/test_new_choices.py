@@ -17,9 +17,9 @@ from harness.core.exceptions import SuiteError
 from harness.experiment import run_suite
 from harness.pipeline.plan import make_plan
 from harness.pipeline.results_folder import Results
-from harness.pipeline.runner import Silent
 from harness.suite.load import limit_items, load_suite
 from harness.suite.run_options import Settings
+from tests.harness.observers import Silent
 
 SMALL = ("corpus.documents=12", "training.max_steps=2", "tracking.enabled=false")
 DUMMIES = ("fusion.vocabulary=no_code", "fusion.alignment=every_other", "fusion.function=worst")

@@ -20,12 +20,13 @@ from fusion.training import Anneal, Objective
 from fusion.vocabulary_rules import map_vocabulary
 from harness.core.exceptions import StageError
 from harness.pipeline.graph import build_pipeline
-from harness.pipeline.runner import Outcome, Silent, run_stages
+from harness.pipeline.runner import Outcome, run_stages
 from harness.pipeline.steps import extract_distributions as extracting
 from harness.pipeline.steps.write_windows import WindowText
 from harness.pipeline.store import Store
 from harness.suite.load import bundled_folder, load_suite
 from harness.suite.run_options import Settings
+from tests.harness.observers import Silent
 
 pytestmark = pytest.mark.xdist_group("stage_bodies")  # one process computes what the others reuse
 

@@ -13,9 +13,10 @@ import pytest
 
 from harness.core.exceptions import InputError, StoreError
 from harness.core.files import write_text_atomically
-from harness.pipeline.runner import Silent, run_stages
+from harness.pipeline.runner import run_stages
 from harness.pipeline.stage import Context, Stage, in_order
 from harness.pipeline.store import Draft, Store
+from tests.harness.observers import Silent
 
 
 def _write(store: Store, text: str = "hello") -> Path:

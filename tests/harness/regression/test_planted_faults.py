@@ -22,6 +22,7 @@ from harness.scoring.options import scoring_options
 from harness.suite.load import bundled_folder, load_suite
 from harness.suite.run_options import Settings
 from tests.conftest import CHECKOUT
+from tests.harness.observers import Silent
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planted_faults")]
 
@@ -29,14 +30,6 @@ BASELINE = CHECKOUT / "results" / "baselines" / "micro.json"
 FUSED = ("training/fused", "scoring/fused")
 TRAINED = (*FUSED, "training/control", "scoring/control")
 Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-class Silent:
-    """An observer that says nothing."""
-
-    def started(self, *_: Any) -> None: ...
-    def progress(self, *_: Any) -> None: ...
-    def finished(self, *_: Any) -> None: ...
 
 
 def run_micro(results: Path, *overrides: str) -> Finished:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from harness.comparison.compare import compare
+from harness.core.exceptions import InputError
 from harness.core.formats import interval, number
 from harness.core.record import Role, RunRecord
+from harness.core.run_files import items_path, read_items, write_items
 from harness.report import write_report
 from harness.report.charts import change_track, curve_panel, difference_track, reach_of, score_track, ticks
 from harness.report.markup import Markup, tag
@@ -241,6 +243,13 @@ class TestWriting:
         assert ">Examples</h2>" not in text
         assert "Items gained and lost" in text  # counted when the run was compared
         assert run[0].benchmarks[0].name in text
+
+    def test_other_items_of_one_model_are_refused(self, tmp_path: Path) -> None:
+        record = sample_run(tmp_path)
+        path = items_path(tmp_path, "capitals", "clm")
+        write_items(path, read_items(path)[1:])
+        with pytest.raises(InputError, match="capitals: tiny-llama and clm were scored on different items"):
+            write_report(record, tmp_path)
 
     def test_with_nothing_scored(self, run: tuple[RunRecord, Path], tmp_path: Path) -> None:
         bare = run[0].model_copy(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.exceptions import InputError, SandboxError
-from harness.sandbox import Bind, Job, Limits, Step, Unconfined, confining, run, run_all
+from harness.sandbox import Bind, Job, Limits, Step, Unconfined, confining, run
 from harness.sandbox.backends import selection as choice
 from harness.sandbox.backends.base import Backend, Launch, interpreter
 from harness.sandbox.backends.bubblewrap import Bubblewrap
@@ -131,7 +131,7 @@ class Broken(Backend):
 
 def test_a_sandbox_that_fails_is_no_outcome() -> None:
     with pytest.raises(SandboxError, match=r"broken.*no namespaces") as caught:
-        run_all([shell("true")] * 3, Broken())
+        run(shell("true"), Broken())
     assert caught.value.exit_code == 7
     assert lack(Broken()).startswith("the sandbox (broken) failed before the program in it started: no names")
 
@@ -165,7 +165,13 @@ def test_the_probe_finds_what_does_not_hold() -> None:
 
 def test_outcomes_keep_the_order_of_the_jobs(backend: Backend) -> None:
     jobs = [shell(f"sleep 0.{9 - i}; exit {i}", limits=Limits()) for i in range(1, 6)]
-    assert [outcome.return_code for outcome in run_all(jobs, backend)] == [1, 2, 3, 4, 5]
+    assert [outcome.return_code for outcome in in_order(lambda job: run(job, backend), jobs)] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
 
 
 class TestTimeOuts:

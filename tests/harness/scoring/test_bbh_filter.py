@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.scoring import LoadedLM, ScoringOptions, load_lm, score_benchmark, validate_benchmarks
+from harness.scoring import LoadedLM, ScoringOptions, load_lm, score_with_journal, validate_benchmarks
 from harness.scoring.bbh_filter import DEFECTIVE, NAME
 from harness.scoring.fingerprint import described
 from harness.scoring.tasks import filter_names, inspect_tasks
@@ -58,8 +58,8 @@ def test_items_carry_both_and_a_suite_may_choose(
     monkeypatch.setattr(
         type(model.lm), "generate_until", lambda _lm, requests, **_: [WITHOUT_PERIOD] * len(requests)
     )
-    official = score_benchmark(BBH, model, options)
-    whole = score_benchmark(BBH.model_copy(update={"filter": NAME}), model, options)
+    official = score_with_journal(BBH, model, options).items
+    whole = score_with_journal(BBH.model_copy(update={"filter": NAME}), model, options).items
     assert [i.scores for i in official] == [{"exact_match": 0.0, f"exact_match,{NAME}": 1.0}] * 2
     assert [i.scores for i in whole] == [{"exact_match": 1.0, "exact_match,get-answer": 0.0}] * 2
     assert [(i.prediction, j.prediction) for i, j in zip(official, whole, strict=True)] == [("Ye", "Yes")] * 2
@@ -73,7 +73,7 @@ def test_a_metric_may_be_named_under_another_filter(
     monkeypatch.setattr(
         type(model.lm), "generate_until", lambda _lm, requests, **_: [WITHOUT_PERIOD] * len(requests)
     )
-    assert {metric for item in score_benchmark(both, model, options) for metric in item.scores} == {
+    assert {metric for item in score_with_journal(both, model, options).items for metric in item.scores} == {
         *both.metrics
     }
     (mistake,) = validate_benchmarks([BBH.model_copy(update={"metrics": ("exact_match,whole",)})], options)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.core.exceptions import InputError, SuiteError
-from harness.scoring import ScoringOptions, load_lm, score_benchmark, validate_benchmarks
+from harness.scoring import ScoringOptions, load_lm, score_with_journal, validate_benchmarks
 from harness.scoring.model_backends import backend_names, build_lm
 from harness.suite.load import load_suite
 from harness.suite.spec import BenchmarkSpec
@@ -37,7 +37,7 @@ def test_a_model_is_read_by_our_class_unless_told_otherwise(model: Path, options
     assert (ours.strategy, ours.fallback) == ("tree", "")
     assert type(plain.lm).__name__ == "HFLM"
     assert (plain.strategy, plain.fallback, plain.tokens_read) == ("", "", None)
-    found = [score_benchmark(ARC, lm, options) for lm in (ours, plain)]
+    found = [score_with_journal(ARC, lm, options).items for lm in (ours, plain)]
     assert [(i.item, i.scores, i.prediction) for i in found[0]] == [
         (i.item, i.scores, i.prediction) for i in found[1]
     ]

@@ -16,10 +16,10 @@ from harness.scoring import (
     ScoringOptions,
     datasets_of,
     load_lm,
-    score_benchmark,
+    score_with_journal,
     validate_benchmarks,
 )
-from harness.scoring.catalogue import resolve
+from harness.scoring.catalogue import unknown_tasks
 from harness.scoring.options import scoring_options
 from harness.suite.load import bundled_suites, load_suite
 from harness.suite.run_options import Settings
@@ -160,7 +160,7 @@ def test_every_task_that_a_bundled_suite_names_is_known(suite: str) -> None:
     loaded = load_suite(suite)
     options = scoring_options(loaded, Settings(offline=True))
     names = [t for group in loaded.suite.benchmarks.values() for b in group for t in b.tasks]
-    assert resolve(names, options).mistakes == ()
+    assert unknown_tasks(names, options) == []
 
 
 def test_the_papers_benchmarks_read_these_datasets(
@@ -189,7 +189,7 @@ def test_a_benchmark_of_the_paper_is_scored_item_by_item(
     if spec.gen_kwargs:
         spec = spec.model_copy(update={"gen_kwargs": {"max_gen_toks": 4}})
     assert validate_benchmarks([spec], options) == []
-    items = score_benchmark(spec, model, options)
+    items = score_with_journal(spec, model, options).items
     assert [item.gold for item in items] == NEW[name]
     assert all(set(spec.metrics) <= set(item.scores) for item in items)
     assert all(0 <= item.scores[m] <= 1 for item in items for m in spec.metrics)
@@ -206,7 +206,7 @@ def test_worked_examples_of_the_translation_are_the_first_of_the_validation_spli
     rows: dict[str, BenchmarkSpec], options: ScoringOptions, model: LoadedLM
 ) -> None:
     spec = rows["iwslt2017"].model_copy(update={"limit": 1, "gen_kwargs": {"max_gen_toks": 1}})
-    [item] = score_benchmark(spec, model, options)
+    [item] = score_with_journal(spec, model, options).items
     example = f"English phrase: the {WORDS[6]}\nGerman phrase: über {WORDS[6]}"
     asked = item.gold.removeprefix("über ")
     assert item.prompt == f"{example}\n\nEnglish phrase: the {asked}\nGerman phrase:"
@@ -259,6 +259,6 @@ def test_drop_has_no_worked_examples_because_lm_evals_show_columns_as_answers(
 ) -> None:
     """If this fails, lm-eval has mended its task: give the suite's benchmark its worked example back."""
     shown = {"num_fewshot": 1, "limit": 1, "gen_kwargs": {"max_gen_toks": 1}}
-    [item] = score_benchmark(rows["drop"].model_copy(update=shown), model, options)
+    [item] = score_with_journal(rows["drop"].model_copy(update=shown), model, options).items
     assert "number,date,spans" in item.prompt
     assert rows["drop"].num_fewshot == 0

@@ -13,13 +13,14 @@ import pytest
 from harness.core.record import Item
 from harness.core.run_files import read_items
 from harness.pipeline.graph import build_pipeline
-from harness.pipeline.runner import Outcome, Silent, run_stages
+from harness.pipeline.runner import Outcome, run_stages
 from harness.pipeline.store import Store
-from harness.scoring import ScoringOptions, load_lm, score_benchmark, score_with_journal, tasks
+from harness.scoring import ScoringOptions, load_lm, score_with_journal, tasks
 from harness.suite.load import load_suite
 from harness.suite.run_options import Settings
 from harness.suite.spec import BenchmarkSpec
 from tests.conftest import CHECKOUT
+from tests.harness.observers import Silent
 from tests.harness.scoring.scoring_world import arc_row, write_mirror, write_model, write_rows
 
 ARC = BenchmarkSpec(name="arc", tasks=("arc_easy",), metrics=("acc",), num_fewshot=2)
@@ -101,10 +102,10 @@ def test_a_second_attempt_makes_exactly_the_calls_that_are_left(
     unbroken: list[Item] = []
     finished: list[Item] = []
     calls = Calls(monkeypatch, method)
-    all_calls = calls.of(lambda: unbroken.extend(score_benchmark(benchmark, model, options)))
+    all_calls = calls.of(lambda: unbroken.extend(score_with_journal(benchmark, model, options).items))
 
     def attempt() -> None:
-        finished.extend(score_benchmark(benchmark, model, options, journal=tmp_path))
+        finished.extend(score_with_journal(benchmark, model, options, journal=tmp_path).items)
 
     assert calls.of(attempt, allowed=3) == 3
     assert calls.of(attempt) == all_calls - 3 > 0
@@ -169,7 +170,7 @@ def report(done, total):
     if done == 10:
         os.kill(os.getpid(), signal.SIGKILL)
 
-score.score_benchmark(ARC, load_lm(world / "model", options), options, journal=journal, report=report)
+score.score_with_journal(ARC, load_lm(world / "model", options), options, journal=journal, report=report)
 """
 
 

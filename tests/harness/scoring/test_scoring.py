@@ -16,7 +16,7 @@ from harness.scoring import (
     ScoringOptions,
     datasets_of,
     load_lm,
-    score_benchmark,
+    score_with_journal,
     task_fingerprint,
     validate_benchmarks,
 )
@@ -74,7 +74,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, options: ScoringOptions) -> 
 
 @pytest.fixture(scope="module")
 def arc_items(model: LoadedLM, options: ScoringOptions) -> list[Item]:
-    return score_benchmark(ARC, model, options)
+    return score_with_journal(ARC, model, options).items
 
 
 # --- items
@@ -85,7 +85,7 @@ def test_multiple_choice_bits_per_byte_equal_a_request_of_their_own(
 ) -> None:
     """With a template that renders the same gold, the same continuation is scored by an extra request."""
     template = "{{choices.text[choices.label.index(answerKey)]}}"
-    again = score_benchmark(ARC.model_copy(update={"gold": template}), model, options)
+    again = score_with_journal(ARC.model_copy(update={"gold": template}), model, options).items
     assert [i.gold for i in again] == [i.gold for i in arc_items]
     for ours, theirs in zip(again, arc_items, strict=True):
         assert ours.bits_per_byte == pytest.approx(theirs.bits_per_byte, rel=1e-4)
@@ -109,8 +109,10 @@ def test_an_item_holds_what_the_model_was_asked_and_said(arc_items: list[Item]) 
 
 
 def test_generation_items_hold_the_filtered_answer(model: LoadedLM, options: ScoringOptions) -> None:
-    strict = score_benchmark(GSM8K, model, options)
-    flexible = score_benchmark(GSM8K.model_copy(update={"filter": "flexible-extract"}), model, options)
+    strict = score_with_journal(GSM8K, model, options).items
+    flexible = score_with_journal(
+        GSM8K.model_copy(update={"filter": "flexible-extract"}), model, options
+    ).items
     assert [i.item for i in strict] == [i.item for i in flexible]
     assert len(strict) == 4
     for ours, theirs in zip(strict, flexible, strict=True):
@@ -135,7 +137,7 @@ def test_ids_do_not_depend_on_limit_or_model_settings(
     model: LoadedLM, options: ScoringOptions, arc_items: list[Item]
 ) -> None:
     """Nor does anything else of an item: a limit chooses, in the order of the documents."""
-    short = score_benchmark(ARC.model_copy(update={"limit": 3}), model, options)
+    short = score_with_journal(ARC.model_copy(update={"limit": 3}), model, options).items
     assert len(short) == 3
     assert [i.item for i in arc_items if i.item in {s.item for s in short}] == [s.item for s in short]
     by_id = {i.item: i for i in arc_items}
@@ -152,7 +154,7 @@ def test_prompts_do_not_depend_on_the_limit(
 
     def prompts(limit: int | None) -> dict[str, str]:
         limited = spec.model_copy(update={"limit": limit})
-        return {i.item: i.prompt for i in score_benchmark(limited, model, options)}
+        return {i.item: i.prompt for i in score_with_journal(limited, model, options).items}
 
     three, six, all_of_them = prompts(3), prompts(6), prompts(None)
     assert [len(three), len(six)] == [3, 6]
@@ -163,8 +165,8 @@ def test_a_refused_tasks_prompts_are_those_it_would_be_asked_with(
     model: LoadedLM, options: ScoringOptions
 ) -> None:
     spec = GSM8K.model_copy(update={"executes_code": True})
-    refused = score_benchmark(spec, model, options)
-    run = score_benchmark(spec, model, replace(options, execution="subprocess"))
+    refused = score_with_journal(spec, model, options).items
+    run = score_with_journal(spec, model, replace(options, execution="subprocess")).items
     assert [(i.item, i.prompt) for i in refused] == [(i.item, i.prompt) for i in run]
 
 
@@ -172,7 +174,9 @@ def test_several_tasks_are_pooled_in_order(model: LoadedLM, options: ScoringOpti
     both = BenchmarkSpec(
         name="two", tasks=("gsm8k", "humaneval"), metrics=("exact_match",), limit=2, executes_code=True
     )
-    assert [i.task for i in score_benchmark(both, model, options)] == ["gsm8k"] * 2 + ["humaneval"] * 2
+    assert [i.task for i in score_with_journal(both, model, options).items] == ["gsm8k"] * 2 + [
+        "humaneval"
+    ] * 2
 
 
 def test_the_last_model_loaded_is_kept(model: LoadedLM, options: ScoringOptions) -> None:
@@ -188,7 +192,7 @@ def test_a_log_likelihood_is_not_compared_as_a_perplexity(model: LoadedLM, tmp_p
     (mistake,) = validate_benchmarks([spec], options)
     assert "'perplexity' is a log-likelihood" in mistake
     with pytest.raises(InputError, match="'perplexity' is a log-likelihood"):
-        score_benchmark(spec, model, options)
+        score_with_journal(spec, model, options)
     assert validate_benchmarks([benchmark("last_word", "acc")], options) == []
 
 
@@ -198,12 +202,12 @@ def test_micro_tasks_are_scored_without_a_notice(model: LoadedLM, caplog: pytest
     micro_code = benchmark("micro_code", "pass@1", limit=2, **code)
     for spec in (micro_code, benchmark("micro_reasoning", "acc", limit=2)):
         task_fingerprint(spec, options)
-        assert len(score_benchmark(spec, model, options)) == 2
+        assert len(score_with_journal(spec, model, options).items) == 2
     assert [record.getMessage() for record in caplog.records if record.name.startswith("lm_eval")] == []
 
 
 def test_bits_per_byte_can_be_left_out(model: LoadedLM, options: ScoringOptions) -> None:
-    items = score_benchmark(ARC, model, replace(options, bits_per_byte=False))
+    items = score_with_journal(ARC, model, replace(options, bits_per_byte=False)).items
     assert {i.bits_per_byte for i in items} == {None}
 
 
@@ -215,7 +219,7 @@ def test_refused_code_is_neither_written_nor_run(
 ) -> None:
     monkeypatch.setattr("harness.sandbox.code_eval.judge_all", _unexpected)
     monkeypatch.setattr(type(model.lm), "generate_until", _unexpected)
-    items = score_benchmark(HUMANEVAL, model, options)
+    items = score_with_journal(HUMANEVAL, model, options).items
     assert [i.scores for i in items] == [{}] * 5
     assert all(i.bits_per_byte is not None and i.prediction == "" for i in items)
     assert items[0].gold == humaneval_row(0)["canonical_solution"]
@@ -239,7 +243,7 @@ def test_allowed_code_is_run_and_judged_in_order(
     monkeypatch.setattr(type(model.lm), "generate_until", write)
     if execution == "sandbox" and confining() is None:
         pytest.skip("no sandbox works here")
-    items = score_benchmark(HUMANEVAL, model, replace(options, execution=execution))
+    items = score_with_journal(HUMANEVAL, model, replace(options, execution=execution)).items
     assert [i.scores["pass@1"] for i in items] == [1.0, 1.0, 0.0, 0.0, 1.0]
     assert items[2].prediction == humaneval_row(2)["prompt"] + "    return x + 3"
 
@@ -305,7 +309,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_dataset_names_both_remedies(options: ScoringOptions, model: LoadedLM) -> None:
     with pytest.raises(InputError) as caught:
-        score_benchmark(benchmark("openbookqa", "acc"), model, options)
+        score_with_journal(benchmark("openbookqa", "acc"), model, options)
     assert "allenai/openbookqa (main)" in caught.value.message
     assert "--mirror" in caught.value.remedy
     assert "prepare" in caught.value.remedy

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.core.record import Item
-from harness.scoring import ScoringOptions, load_lm, score_benchmark
+from harness.scoring import ScoringOptions, load_lm, score_with_journal
 from harness.scoring.limit import chosen
 from harness.scoring.samples import doc_hash, item_ids
 from harness.scoring.tasks import inspect_tasks
@@ -122,7 +122,7 @@ def test_a_tiny_model_scores_as_on_the_command_line(tmp_path: Path) -> None:
     together = GSM8K.model_copy(update={"tasks": all_tasks})  # the settings they share
     samples = run_command_line(tmp_path, mirror, command_line(model, together, options))
     for benchmark in (ARC, GSM8K, DRAWN):
-        items = score_benchmark(benchmark, loaded, options)
+        items = score_with_journal(benchmark, loaded, options).items
         assert len(items) == benchmark.limit
         assert_equal_item_by_item(items, samples[benchmark.tasks[0]], benchmark)
 
@@ -140,7 +140,7 @@ def test_smollm2_scores_as_on_the_command_line(tmp_path: Path, shared: Path) -> 
         json.dumps({"arc_easy": places}),
     ]
     samples = run_command_line(tmp_path, shared / "data" / "hub", arguments)
-    items = score_benchmark(benchmark, load_lm(model, options), options)
+    items = score_with_journal(benchmark, load_lm(model, options), options).items
     assert_equal_item_by_item(items, samples["arc_easy"], benchmark)
 
 

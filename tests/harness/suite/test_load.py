@@ -11,6 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fusion.hf_settings import LORA_SET_HERE, REFUSED_ARGUMENTS
 from fusion.method import choices
 from fusion.presets import PRESETS
 from harness.core.exceptions import SuiteError
@@ -465,7 +466,7 @@ def test_training_numbers_that_yaml_reads_as_text_become_numbers(folder: Path) -
             "per_device_train_batch_size: must be at least 1, not 0",
         ),
         ({"gradient_accumulation_steps": 0}, "must be at least 1, not 0"),
-        ({"bf16_full_eval": True}, "set by the harness; it would round the trained weights"),
+        ({"bf16_full_eval": True}, "training.bf16_full_eval: the last evaluation would round"),
         ({"fp16": True}, "training.fp16: gradients are formed with the loss"),
         ({"save_steps": 0}, "training.save_steps: must be above 0, not 0"),
         ({"logging_steps": "-5"}, "training.logging_steps: must be above 0, not -5"),
@@ -610,11 +611,11 @@ def test_lora_is_checked_against_peft(folder: Path, lora: dict[str, Any], messag
     assert message in only_mistake(folder, lora=lora)
 
 
-def test_what_the_training_sets_is_what_a_suite_may_not(folder: Path) -> None:
-    from fusion.lora import SET_HERE
-
-    for name in SET_HERE:
-        assert f"lora.{name}: set by the harness" in only_mistake(folder, lora={name: None})
+def test_what_the_training_refuses_is_refused_before_it(folder: Path) -> None:
+    for name, reason in LORA_SET_HERE.items():
+        assert only_mistake(folder, lora={name: None}) == f"lora.{name}: set by the harness; {reason}"
+    for name, reason in REFUSED_ARGUMENTS.items():
+        assert only_mistake(folder, training={name: True}) == f"training.{name}: {reason}"
 
 
 def test_lora_takes_pefts_own_names(folder: Path) -> None:

@@ -29,7 +29,7 @@ from harness.tracking.model_plan import (
 )
 from harness.tracking.parent_plan import description, parent_plan
 from harness.tracking.saved_view import LARGEST, view_value
-from harness.tracking.scores import OVERALL, lines, scores_of
+from harness.tracking.scores import OVERALL_KEY, keyed_rows, scores_of
 from harness.tracking.server import SETTINGS, locate
 from harness.tracking.sync import _tracking_error
 from tests.harness.sample_run import sample_run
@@ -77,12 +77,12 @@ def test_names_that_clean_alike_stay_two_metrics() -> None:
 
 
 def test_scores_are_percent_with_averages_first_and_equal_keys_for_all_models(record: RunRecord) -> None:
-    all_lines = lines(record.comparison)
-    by_model = {m.name: scores_of(m.name, all_lines) for m in record.models}
+    rows = keyed_rows(record.comparison)
+    by_model = {m.name: scores_of(m.name, rows) for m in record.models}
     keys = {tuple(scores) for scores in by_model.values()}
     assert len(keys) == 1
     (order,) = keys
-    assert order[0] == OVERALL
+    assert order[0] == OVERALL_KEY
     assert {"reasoning/avg", "commonsense/avg", "code/avg"} <= set(order[1:7])
     assert "code/small_functions.pass_at_1" in order
     assert "code/small_functions.bits_per_byte" in order
@@ -92,26 +92,28 @@ def test_scores_are_percent_with_averages_first_and_equal_keys_for_all_models(re
     assert by_model["fused"]["reasoning/syllogisms.acc"] > 1
 
 
-def test_overall_is_the_mean_of_the_capabilities_however_many_benchmarks_each_has(record: RunRecord) -> None:
-    scores = scores_of("fused", lines(record.comparison))
-    parts = [scores[f"{c}/avg"] for c in ("reasoning", "commonsense", "code")]
-    assert scores[OVERALL] == pytest.approx(sum(parts) / 3, abs=0.02)  # parts are rounded to 0.01
+def test_every_score_is_the_comparisons_own(record: RunRecord) -> None:
+    rows = [record.comparison.overall, *record.comparison.rows]
+    values = [{c.model: c.value for c in row.cells} for row in rows if row]
+    keyed = keyed_rows(record.comparison)
+    assert len({each.key for each in keyed}) == len(values)
+    assert sorted(each.values["fused"] for each in keyed) == sorted(each["fused"] for each in values)
+    (overall,) = [each for each in keyed if each.key == OVERALL_KEY]
+    assert overall.row == record.comparison.overall
 
 
-def test_a_capability_without_an_average_row_gets_the_mean_of_its_headline_metrics() -> None:
-    rows = (_row("x", "a", 40.0, headline=True), _row("x", "b", 60.0, headline=True), _row("x", "b2", 0.0))
-    comparison = _comparison(rows)
-    assert scores_of("fused", lines(comparison)) == {
-        OVERALL: 50.0,
+def test_the_average_of_a_single_capability_is_the_overall_score() -> None:
+    rows = (_row("x", "average", 50.0), _row("x", "a", 40.0, headline=True), _row("x", "b", 60.0))
+    assert scores_of("fused", keyed_rows(_comparison(rows))) == {
+        OVERALL_KEY: 50.0,
         "x/avg": 50.0,
         "x/a.acc": 40.0,
         "x/b.acc": 60.0,
-        "x/b2.acc": 0.0,
     }
 
 
 def test_deltas_are_fused_minus_opponent_and_the_best_source_is_chosen_per_metric(record: RunRecord) -> None:
-    plan = parent_plan(record, Path("nowhere"), lines(record.comparison))
+    plan = parent_plan(record, Path("nowhere"), keyed_rows(record.comparison))
     row = next(r for r in record.comparison.rows if r.benchmark == "average" and r.capability == "code")
     paired = {d.opponent: d.difference for d in row.differences}
     cells = {c.model: c.value for c in row.cells}
@@ -125,7 +127,7 @@ def test_deltas_are_fused_minus_opponent_and_the_best_source_is_chosen_per_metri
 
 
 def test_the_best_source_in_bits_per_byte_is_the_smallest(record: RunRecord) -> None:
-    plan = parent_plan(record, Path("nowhere"), lines(record.comparison))
+    plan = parent_plan(record, Path("nowhere"), keyed_rows(record.comparison))
     row = next(r for r in record.comparison.rows if r.benchmark == "syllogisms" and r.unit == "bits/byte")
     cells = {c.model: c.value for c in row.cells}
     expected = cells["fused"] - min(cells["logic-llama"], cells["facts-neox"])
@@ -134,18 +136,18 @@ def test_the_best_source_in_bits_per_byte_is_the_smallest(record: RunRecord) -> 
 
 
 def test_stage_costs_are_on_the_parent_with_their_total(record: RunRecord) -> None:
-    plan = parent_plan(record, Path("nowhere"), lines(record.comparison))
+    plan = parent_plan(record, Path("nowhere"), keyed_rows(record.comparison))
     assert plan.metrics["cost/fuse.seconds"] == 2.5 + 17 * 2
     assert plan.metrics["cost/total.seconds"] == sum(stage.seconds for stage in record.stages)
     assert plan.duration == 1000 * plan.metrics["cost/total.seconds"]
 
 
 def test_the_description_starts_with_the_verdict_and_fits_a_tag(record: RunRecord) -> None:
-    text = description(record, lines(record.comparison))
+    text = description(record, keyed_rows(record.comparison))
     assert text.splitlines()[0] == record.comparison.verdict.sentence
     assert "| reasoning.avg |" in text
     many = _comparison(tuple(_row(f"c{i}", "b" * 60, float(i), headline=True) for i in range(200)))
-    long = description(record.model_copy(update={"comparison": many}), lines(many))
+    long = description(record.model_copy(update={"comparison": many}), keyed_rows(many))
     assert len(long) <= 7500
     assert all(
         line.count("|") == long.splitlines()[2].count("|") for line in long.splitlines() if "|" in line
@@ -159,7 +161,7 @@ def test_every_model_has_its_own_colour_and_a_role_always_the_same(record: RunRe
 
 
 def test_children_carry_parameters_of_what_was_done_to_them(record: RunRecord, run_dir: Path) -> None:
-    plans = {p.name: p for p in model_plans(record, run_dir, lines(record.comparison))}
+    plans = {p.name: p for p in model_plans(record, run_dir, keyed_rows(record.comparison))}
     assert plans["fused"].params["lambda"] == "0.9"
     assert plans["fused"].params["alignment"] == "end_byte"
     assert plans["clm"].params["lambda"] == "1"
@@ -175,7 +177,7 @@ def test_long_curves_are_thinned_and_keep_their_last_point(record: RunRecord, ru
     longer = record.model_copy(
         update={"training": (TrainingCurve(model="fused", tokens=1, points=points + nan),)}
     )
-    plans = {p.name: p for p in model_plans(longer, run_dir, lines(record.comparison))}
+    plans = {p.name: p for p in model_plans(longer, run_dir, keyed_rows(record.comparison))}
     series = plans["fused"].series
     assert list(series) == ["training/loss"]
     assert len(series["training/loss"]) <= 1001

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from harness.core.exceptions import IncompleteError, InputError, TrackingError
-from harness.core.record import RunRecord
+from harness.core.record import Row, RunRecord
 from harness.suite.spec import TrackingSpec
 from harness.tracking import TrackingLinks, sync, sync_run
 from harness.tracking.saved_view import view_tag
@@ -71,18 +71,16 @@ def _copy(results: Path, name: str, items: int = 2) -> tuple[RunRecord, Path]:
 
 def _with_score(record: RunRecord, factor: float) -> RunRecord:
     """The record with every score of the fused model scaled."""
-    rows = tuple(
-        row.model_copy(
-            update={
-                "cells": tuple(
-                    c.model_copy(update={"value": factor * c.value}) if c.model == "fused" else c
-                    for c in row.cells
-                )
-            }
-        )
-        for row in record.comparison.rows
-    )
-    return record.model_copy(update={"comparison": record.comparison.model_copy(update={"rows": rows})})
+    before = record.comparison
+    assert before.overall is not None
+    rows = tuple(_scaled(row, factor) for row in before.rows)
+    after = before.model_copy(update={"rows": rows, "overall": _scaled(before.overall, factor)})
+    return record.model_copy(update={"comparison": after})
+
+
+def _scaled(row: Row, factor: float) -> Row:
+    cells = [c.model_copy(update={"value": factor * c.value}) if c.model == "fused" else c for c in row.cells]
+    return row.model_copy(update={"cells": tuple(cells)})
 
 
 def test_a_parent_and_a_child_per_model_with_equal_metrics(

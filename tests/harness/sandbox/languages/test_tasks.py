@@ -19,7 +19,7 @@ from harness.scoring import (
     availability,
     datasets_of,
     how_executed,
-    score_benchmark,
+    score_with_journal,
     task_fingerprint,
     validate_benchmarks,
 )
@@ -121,7 +121,7 @@ def test_looking_at_a_task_runs_nothing(
 
 
 def scored(spec: BenchmarkSpec, model: LoadedLM, options: ScoringOptions) -> list[Item]:
-    items = score_benchmark(spec, model, options)
+    items = score_with_journal(spec, model, options).items
     assert all(item.bits_per_byte is None for item in items)  # the datasets hold no solution
     return items
 
@@ -188,7 +188,7 @@ def test_a_language_is_tried_before_anything_is_generated(
     monkeypatch.setattr(trials, "flaw", lambda language, backend: f"{language} is broken")
     model = speaking(lambda prompt, before: pytest.fail("asked in vain"))
     with pytest.raises(InputError, match=r"JavaScript cannot be judged here .*: javascript is broken"):
-        score_benchmark(benchmark("multipl_e_javascript"), model, options)
+        score_with_journal(benchmark("multipl_e_javascript"), model, options)
 
 
 @pytest.mark.parametrize(

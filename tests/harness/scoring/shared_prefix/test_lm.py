@@ -188,7 +188,7 @@ metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
 @pytest.mark.slow
 def test_lm_evals_command_line_knows_it(tmp_path: Path, folder: Path) -> None:
     """The installed command gives the samples that lm-eval's own class gives to the harness."""
-    from harness.scoring import ScoringOptions, load_lm, score_benchmark
+    from harness.scoring import ScoringOptions, load_lm, score_with_journal
     from harness.suite.spec import BenchmarkSpec
 
     data = write_mirror(tmp_path / "hub") / "allenai" / "ai2_arc" / "ARC-Easy"
@@ -198,7 +198,7 @@ def test_lm_evals_command_line_knows_it(tmp_path: Path, folder: Path) -> None:
     rows = command_line(tmp_path, folder, tasks)
     options = ScoringOptions(offline=True, device="cpu", backend="hf", seed=1234, task_folders=(tasks,))
     spec = BenchmarkSpec(name="arc", tasks=("local_arc",), metrics=("acc",), num_fewshot=2)
-    items = score_benchmark(spec, load_lm(folder, options), options)
+    items = score_with_journal(spec, load_lm(folder, options), options).items
     assert [row["acc"] for row in rows] == [item.scores["acc"] for item in items]
     for row, item in zip(rows, items, strict=True):
         scores = [float(response[0]) for response in row["filtered_resps"]]
