@@ -168,6 +168,9 @@ class JournaledLM:
     """
 
     def __init__(self, lm: Any, journal: Journal, report: Report | None = None) -> None:
+        from lm_eval.api.model import LM
+
+        LM.register(JournaledLM)  # lm-eval takes nothing but an instance of its own base class
         self.lm = lm
         self.computed = 0
         self._journal = journal
@@ -175,10 +178,6 @@ class JournaledLM:
         self._seen: set[str] = set()
         self._waiting: dict[Slot, Any] = {}  # lm_eval.api.instance.Instance that the model is working on
         self._done = self._total = 0
-
-    @property  # type: ignore[misc]  # lm-eval takes nothing but an instance of its own base class
-    def __class__(self) -> Any:
-        return type(self.lm)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.lm, name)

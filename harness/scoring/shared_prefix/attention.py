@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from transformers import AttentionInterface
 
 NAME = "fusegauge_layout"
 
@@ -45,7 +46,7 @@ _ACTIVE: ContextVar[Layout | None] = ContextVar("layout", default=None)
 @contextmanager
 def laid_out(model: Any, layout: Layout) -> Iterator[None]:
     """Within the block, every layer of `model` attends as `layout` says."""
-    _register()
+    AttentionInterface.register(NAME, _attention)
     config = model.config
     before, token = config._attn_implementation, _ACTIVE.set(layout)
     config._attn_implementation = NAME
@@ -54,13 +55,6 @@ def laid_out(model: Any, layout: Layout) -> Iterator[None]:
     finally:
         config._attn_implementation = before
         _ACTIVE.reset(token)
-
-
-def _register() -> None:
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    if NAME not in ALL_ATTENTION_FUNCTIONS:
-        ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
 
 
 def _attention(

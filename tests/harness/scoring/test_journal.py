@@ -271,10 +271,12 @@ def test_progress_is_told_answer_by_answer(tmp_path: Path) -> None:
     assert told == [(2, 4), (3, 4), (4, 4), (4, 5), (5, 5)]
 
 
-def test_it_passes_for_the_model_and_leaves_its_hook_as_it_was(tmp_path: Path) -> None:
+def test_lm_eval_takes_it_and_its_model_keeps_its_hook(tmp_path: Path) -> None:
+    from lm_eval.api.model import LM
+
     model = Model()
     with JournaledLM(model, Journal(tmp_path)) as lm:
-        assert isinstance(lm, Model)
+        assert isinstance(lm, LM)
         assert lm.tells
         assert model.cache_hook is lm
     assert str(model.cache_hook) == "lm-eval's own"
