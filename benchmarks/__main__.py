@@ -121,9 +121,7 @@ def _as_json(row: Row) -> dict[str, object]:
 
 def _table(rows: list[Row]) -> Table:
     """Ratios are reference / ours: above 1, ours is better."""
-    table = Table(
-        "step", "CPU s", "times as fast", "extra peak MiB", "less memory", "asked for", "also counted"
-    )
+    table = Table("step", "CPU s", "speed-up", "extra peak MiB", "less memory", "required", "other figures")
     for row in rows:
         agree = {None: {}, True: {"same output": "yes"}, False: {"same output": "NO"}}[row.outputs_agree]
         table.add_row(
