@@ -31,8 +31,8 @@ class Fused(NamedTuple):
 def group_quality(scores: WindowScores, groups: NDArray[np.int64], quality: Quality) -> NDArray[np.float64]:
     """Quality [G] of one model over the windows of each group; infinite for a group with nothing scored.
 
-    Sums over the group's windows are divided, not averaged. `groups` [W] is each window's group, counted from
-    0: its document, or the window itself.
+    It is a ratio of sums over the group's windows, not a mean of ratios. `groups` [W] is each window's group,
+    counted from 0: its document, or the window itself.
     """
     one_of("quality", quality, Quality)
     units = scores.bytes * np.log(2.0) if quality == "bits_per_byte" else scores.tokens

@@ -91,7 +91,7 @@ def map_minimum_edit(source: TokenTable, target: TokenTable, *, threshold: float
 
 
 def map_prefix(source: TokenTable, target: TokenTable, tokenizer: PreTrainedTokenizerFast) -> VocabularyMap:
-    """Map exact matches, and other text tokens to the target token with which the target writes their bytes.
+    """Map exact matches, and other text tokens to the first target token of their bytes.
 
     A source's probability of a token is the probability that the text continues with its bytes; the target
     would write these bytes beginning with that target token. It is the first token that `tokenizer` (the
@@ -134,7 +134,7 @@ def _first_tokens(
 
 
 def _begins(ids: Sequence[int], piece: bytes, table: TokenTable) -> int:
-    """The token of `ids` at whose start `piece`, the end of their bytes, begins; -1 if there is none."""
+    """The token of `ids` with which `piece` starts, if their bytes end with it; -1 if there is none."""
     if any(i >= len(table.pieces) or not table.is_text(i) for i in ids):
         return -1
     written = b"".join([table.pieces[i] for i in ids])

@@ -89,7 +89,7 @@ def by_spelling() -> tuple[str, ...]:
 def map_vocabulary(
     source: "ModelVocabulary", target: "ModelVocabulary", method: MapChoices
 ) -> "VocabularyMap":
-    """Make the map that `method` names. Raises FusionError if it cannot compare spellings but is to."""
+    """Make the map that `method` names. Raises FusionError for a map without a form by spelling."""
     rule = VOCABULARY_MAPS[method.vocabulary]
     if method.compare == "bytes":
         return rule.by_bytes(source, target, method)
