@@ -1,4 +1,4 @@
-"""`python -m benchmarks ROOM [--json] [--quick] [--only PART]... [--model FOLDER]... [--mirror HUB]`"""
+"""The command `python -m benchmarks ROOM`: options, JSON and the table of results."""
 
 import importlib
 import json
@@ -20,37 +20,38 @@ ROOMS = {
     "scoring": ("scoring",),
     "tracking": ("tracking",),
 }
-WIDTH = 180  # of a table that is not printed to a terminal
+WIDTH = 180  # of a table that is not printed on a terminal
 READING = {
-    "seconds, reference_seconds": "CPU seconds of ours and of the reference, least of the rounds; wall clock "
-    "where the case says so",
+    "seconds, reference_seconds": "CPU seconds of ours and of the reference, minimum over the rounds; wall "
+    "clock where the case says so",
     "time_ratio": "reference_seconds / seconds: above 1, ours is faster",
-    "extra_peak_mib, reference_extra_peak_mib": "peak of the resident set over what it was before, each in "
+    "extra_peak_mib, reference_extra_peak_mib": "peak of the resident set minus its size before, each in "
     "a fresh process; null where not measured",
-    "memory_ratio": "reference_extra_peak_mib / extra_peak_mib: above 1, ours takes less",
-    "bar, met, bars": "what the project asks, and whether all of it is met; null where nothing is asked",
-    "outputs_agree": "whether ours and the reference computed the same; null where they are not to",
-    "counted": "what else was counted, by name with its unit",
+    "memory_ratio": "reference_extra_peak_mib / extra_peak_mib: above 1, ours uses less",
+    "bar, met, bars": "the project's requirements, and whether all are met; null without requirements",
+    "outputs_agree": "whether ours and the reference gave the same output; null where they compute different "
+    "things",
+    "counted": "other figures, by name with their unit",
 }
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("room", type=click.Choice(sorted(ROOMS)))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--quick", is_flag=True, help="Tiny sizes, no memory, no bars: to see that it runs.")
-@click.option("--only", multiple=True, help="A part of the room, such as objective; may be given again.")
+@click.option("--quick", is_flag=True, help="Tiny sizes, no memory, no bars: to check that it runs.")
+@click.option("--only", multiple=True, help="A part of the room, such as objective; repeatable.")
 @click.option(
     "--model",
     "models",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of a real model, to be measured too; again for each source: the first is the target.",
+    help="Folder of a real model to measure as well; repeatable: first the target, then sources.",
 )
 @click.option(
     "--mirror",
     envvar="FUSEGAUGE_MIRROR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder shaped like the hub, for `sandbox` and `scoring`; without it the hub is read.",
+    help="Local mirror of the hub, for `sandbox` and `scoring`; without it, data comes from the hub.",
 )
 def main(
     room: str,
@@ -120,9 +121,7 @@ def _as_json(row: Row) -> dict[str, object]:
 
 def _table(rows: list[Row]) -> Table:
     """Ratios are reference / ours: above 1, ours is better."""
-    table = Table(
-        "step", "CPU s", "times as fast", "extra peak MiB", "less memory", "asked for", "also counted"
-    )
+    table = Table("step", "CPU s", "speed-up", "extra peak MiB", "less memory", "required", "other figures")
     for row in rows:
         agree = {None: {}, True: {"same output": "yes"}, False: {"same output": "NO"}}[row.outputs_agree]
         table.add_row(

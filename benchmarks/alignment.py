@@ -1,9 +1,9 @@
-"""Aligning one window against a straightforward implementation: a table of Python numbers, pair by pair.
+"""Alignment of one window, against dynamic programming in plain Python and a dictionary of end bytes.
 
-Windows are pieces of Python's own library, read by two tokenizers (trained on it, or those of real models)
-and cut to the same number of tokens on both sides. The plain dynamic programme asks rapidfuzz for each pair's
-distance and keeps the whole table; the plain end-byte alignment looks ends up in a dictionary. Both are
-called as often as ours; paths are compared.
+Windows are pieces of Python's standard library, encoded by two tokenizers (trained on it, or those of real
+models) and cut to the same number of tokens on both sides. The reference for the cheapest path calls
+rapidfuzz for each pair's distance and keeps the whole table; the reference for end bytes looks them up in a
+dictionary. Each is called as often as ours, and the results are compared.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +21,12 @@ from fusion.spelling import spellings
 from fusion.tokens import token_spans, token_table
 
 Ends = NDArray[np.int32]
-REPEATS = 100  # of the end-byte alignment, which is too short for the clock
-LIMITS = {2048: 25.0}  # ms asked of the path, by tokens of a side
+REPEATS = 100  # of the end-byte alignment, a single call of which is too short to time
+LIMITS = {2048: 25.0}  # largest time allowed for the path in ms, by number of tokens per side
 
 
 def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
-    """The path through windows of growing length, and rows by end byte."""
+    """The cheapest path through windows of increasing length, and alignment by end byte."""
     size, characters = (1_000, 100_000) if quick else (8_000, 4_000_000)
     for name, pair in pairs(size, characters, models):
         for length in (64,) if quick else (512, 2048):
@@ -66,7 +66,7 @@ def _spelled(pair: Pair, length: int) -> tuple[list[str], list[str]]:
 
 
 def _plain_path(source: list[str], target: list[str]) -> list[list[int]]:
-    """The table as in a textbook; of equal ways the diagonal first, then up, then left."""
+    """The textbook table; of equal costs the diagonal first, then up, then left."""
     table: list[list[float]] = []
     ways: list[list[int]] = []
     for i, s in enumerate(source):

@@ -1,10 +1,10 @@
-"""From two models' stored distributions to fused rows, against a plain loop over rows.
+"""Fusing two models' distributions, from alignment to fused rows, against a plain Python loop over rows.
 
-Both align by end byte, give the target's next token the mass of its bytes, take entries through the
-vocabulary map, add equal ones, and keep the better model of each window (MinCE). The plain loop has Python's
-dictionaries and numbers, given to it as lists, and looks at the better model alone. Texts are pieces of
-Python's own library; the distributions over them are drawn at random, since nothing here depends on what they
-say. Fused rows are compared.
+Both align by end byte, give the target's next token the probability of its bytes, map entries to target
+tokens, add equal ones, and keep the better model of each window (MinCE). The plain loop uses Python lists,
+dictionaries and numbers, and only computes the better model's row. Texts are pieces of Python's standard
+library; the distributions are random, since the time does not depend on their values. Fused rows are
+compared.
 """
 
 import math
@@ -27,12 +27,12 @@ from fusion.tokens import encode, token_table
 from fusion.vocabulary import VocabularyMap, map_exact
 
 K = 10
-CHARACTERS = 1_500  # of a window
+CHARACTERS = 1_500  # per window
 TOLERANCE = 1e-5  # of probabilities
 
 
 class Inputs(NamedTuple):
-    """Two models that have read the same windows, the map between them, and which of them is better."""
+    """Two models' distributions over the same windows, the map between them, and their qualities."""
 
     target: Distributions
     source: Distributions
@@ -41,11 +41,11 @@ class Inputs(NamedTuple):
     quality: NDArray[np.float64]  # [2, rows of the target]
 
 
-Entries = dict[int, float]  # target token -> probability; empty where there is no teacher
+Entries = dict[int, float]  # target token -> probability; empty where the source has no row
 
 
 def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
-    """Rows of both vocabularies, trained here or real."""
+    """One row for the tokenizers trained here, and one for each real source."""
     size, characters, windows = (1_000, 100_000, 2) if quick else (8_000, 4_000_000, 60)
     for name, pair in pairs(size, characters, models):
         yield _fused(name, _inputs(pair, windows))
@@ -67,7 +67,7 @@ def _fused(name: str, inputs: Inputs) -> Row:
 
 
 def _agree(ours: Projected, plain: list[Entries]) -> bool:
-    """Whether every row lists the same probabilities for the same tokens (those of 0 aside)."""
+    """Whether every row has the same probabilities for the same tokens, ignoring those of 0."""
     for ids, probabilities, entries in zip(ours.ids, ours.probabilities, plain, strict=True):
         found = {int(i): float(p) for i, p in zip(ids, probabilities, strict=True) if i >= 0}
         tokens = found.keys() | entries.keys()
@@ -96,7 +96,7 @@ def _inputs(pair: Pair, windows: int) -> Inputs:
 
 
 def _drawn(out: Distributions, vocabulary: int, seed: int) -> Distributions:
-    """Random rows: K distinct tokens, of which the one that came is the first."""
+    """Random rows of K distinct tokens, the first of which is the ground-truth token."""
     draw, rows = np.random.default_rng(seed), len(out.gold_logprob)
     apart = 1 + draw.integers(0, vocabulary // K, (rows, 1)) + np.arange(K - 1) * (vocabulary // K)
     others = (out.gold[:, None] + np.minimum(apart, vocabulary - 1)) % vocabulary
@@ -149,13 +149,13 @@ class _Plain:
         self.read_to, self.predicts_to = d.read_to.tolist(), d.predicts_to.tolist()
 
     def entries(self, row: int) -> Entries:
-        """Tokens and probabilities, made to add up to one with the leftover."""
+        """Tokens and probabilities, scaled to add up to one with the leftover."""
         raised = [math.exp(x) for x in self.logprobs[row]]
         mass = sum(raised) + self.leftover[row]
         return {token: p / mass for token, p in zip(self.ids[row], raised, strict=True)}
 
     def spoken(self, row: int, to_target: list[int], next_token: int, next_end: int) -> Entries:
-        """The row in the target's tokens; its next one gets the mass of its bytes."""
+        """The row projected onto target tokens; the target's next token gets its bytes' probability."""
         entries, gold = self.entries(row), self.gold[row]
         moved = 0.0
         if to_target[gold] != next_token:

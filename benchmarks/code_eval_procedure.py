@@ -1,8 +1,8 @@
-"""How the metric `code_eval` of the `evaluate` library runs programs, written anew from its description.
+"""The procedure by which `evaluate`'s metric `code_eval` runs programs, reimplemented from its description.
 
-The metric itself is downloaded when it is loaded, which a benchmark must not need. The steps that cost time
-are those of its release 0.4: per program a manager process that holds the result and a forked process, in
-which the guards are set, streams swallowed and the program executed under a timer; as many at a time as
+Loading the metric itself downloads it, which a benchmark must not require. The steps that take time are those
+of its release 0.4: for each program a manager process that holds the result, and a forked process that
+disables dangerous functions, captures output and executes the program under a timer. As many run at a time as
 there are workers; the parent waits for each and reads the result from the manager.
 """
 
@@ -28,7 +28,7 @@ _DISABLED = (
 
 
 def run(programs: Sequence[str], workers: int, timeout: float = 3.0) -> list[bool]:
-    """Whether each program came to its end."""
+    """Whether each program ran to its end without an error."""
     with ThreadPoolExecutor(max_workers=workers) as pool:
         return list(pool.map(lambda program: _check(program, timeout), programs))
 

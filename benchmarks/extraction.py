@@ -1,12 +1,12 @@
-"""Extraction against the bare forward pass of the same batches, and against the straightforward way of it.
+"""Extraction of distributions, against a bare forward pass and a straightforward implementation.
 
-The bare forward makes all logits of the same length-bucketed batches and keeps nothing. The straightforward
-way takes windows in the corpus's order, pads a batch to its longest window, holds all its logits, and takes
-the normaliser and `torch.topk` of them. All three are warmed up on one short window, then called in turn as
-often as each other; memory is that of one batch, the first two windows, one of them the longest. What ours
-keeps for these is compared with the plain log-softmax: equal values at every rank, and of every token kept,
-so that tokens differ in ties at most. Ours counts in full what it does once per corpus: proving on 24 tokens
-that the model's halves are the model.
+The bare forward pass computes all logits of the same length-bucketed batches and keeps nothing. The
+straightforward implementation takes windows in the corpus's order, pads a batch to its longest window, holds
+all its logits, and applies log-softmax and `topk`. All three are warmed up on one short window and then
+called in turn, equally often. Memory is measured for one batch: the first two windows, one of them the
+longest. For this batch our output is compared with the plain log-softmax, by rank and by token, so that only
+ties may be resolved differently. Our time includes the check that body and head equal the model (24 tokens),
+which runs once per corpus.
 """
 
 import tempfile
@@ -27,27 +27,27 @@ from fusion.tokens import Encoding
 
 K = 10
 TOLERANCE = 0.02  # nats: half precision has steps of 1/64 from 16 nats on
-MADE = "made"  # a model that is made rather than read: a Llama, made:VOCABULARY:WIDTH:LAYERS
+MADE = "made"  # a randomly initialised Llama instead of a folder: made:VOCABULARY:WIDTH:LAYERS
 NAMES = (f"{MADE}:49152:512:12", f"{MADE}:262144:512:12")
 QUICK = (f"{MADE}:4096:64:2",)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A model, windows that it reads, and tokens of a batch."""
+    """A model, the windows that it reads, and the number of tokens of a batch."""
 
     model: Any
     encodings: list[Encoding]
     batch_tokens: int
 
     def part(self, windows: int, tokens: int | None = None) -> "Setting":
-        """The same with the first windows alone, each cut to so many tokens."""
+        """The same with only the first windows, each cut to `tokens` tokens."""
         cut = [Encoding(e.input_ids[:tokens], e.ends[:tokens]) for e in self.encodings[:windows]]
         return Setting(self.model, cut, self.batch_tokens)
 
 
 def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
-    """Made models of two vocabularies, then the real ones."""
+    """Random models of two vocabulary sizes, then the real models."""
     for name in (*(QUICK if quick else NAMES), *map(str, models)):
         yield from _against_both(name, quick)
 
@@ -62,7 +62,7 @@ def _against_both(name: str, quick: bool) -> Iterator[Row]:
     )
     row = partial(Row, _title(name, setting.model), "fusion.extraction.extract")
     counted, gap = _disk(setting), _largest_gap(setting.part(2))
-    del setting  # memory is measured with the machine to itself
+    del setting  # free the memory before memory is measured
     peaks = {way: None if quick else extra_peak("benchmarks.extraction", way, name) for way in WAYS}
     yield row(
         "bare forward of the same batches", ours, forward, peaks["ours"], peaks["forward"],
@@ -78,7 +78,7 @@ def _against_both(name: str, quick: bool) -> Iterator[Row]:
 
 
 def prepare(way: str, name: str) -> Callable[[], object]:
-    """One batch of a way of extraction, for `extra_peak`."""
+    """Extraction of one batch in the named way, for `extra_peak`."""
     setting = _setting(name, 512).part(2)
     WAYS[way](setting.part(1, 16))
     return partial(WAYS[way], setting)
@@ -88,7 +88,7 @@ def prepare(way: str, name: str) -> Callable[[], object]:
 
 
 def _setting(name: str, longest: int) -> Setting:
-    """Windows of log-normal lengths, as documents have, the longest first; two of that fill a batch."""
+    """Windows of log-normal lengths, as documents have; the first is the longest and fills half a batch."""
     model, draw = _model(name), np.random.default_rng(0)
     lengths = np.clip(draw.lognormal(np.log(longest / 2), 0.7, 4), 2, longest).astype(int)
     vocabulary = _width(model)
@@ -123,7 +123,7 @@ def _title(name: str, model: Any) -> str:
 
 
 def _disk(setting: Setting) -> dict[str, float | str]:
-    """Tokens read, and the bytes a row takes on disk, without file headers, which do not grow."""
+    """Tokens read, and bytes per row on disk without the file headers, whose size is fixed."""
     s = setting.part(2)
     with tempfile.TemporaryDirectory() as folder:
         store = extract_to(Path(folder), s.model, s.encodings, [False] * 2, k=K, batch_tokens=s.batch_tokens)
@@ -138,7 +138,7 @@ def _disk(setting: Setting) -> dict[str, float | str]:
 
 @torch.inference_mode()
 def _largest_gap(s: Setting) -> float:
-    """Nats by which what ours keeps of a batch differs from the log-softmax of its logits."""
+    """Largest difference in nats between our output for a batch and the log-softmax of its logits."""
     ours, gaps = _extract(s), []
     ids, mask = _padded([e.input_ids for e in s.encodings])
     logprobs = s.model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float().log_softmax(-1)
@@ -186,7 +186,7 @@ WAYS: dict[str, Callable[[Setting], object]] = {
 
 
 def _padded(windows: Sequence[Any]) -> tuple[Tensor, Tensor]:
-    """Ids and mask [B, L], padded to the longest of the batch."""
+    """Ids and mask [B, L], padded to the longest window of the batch."""
     lengths = torch.tensor([[len(w)] for w in windows])
     length = int(lengths.max())
     ids = torch.zeros(len(windows), length, dtype=torch.int64)

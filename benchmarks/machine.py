@@ -1,4 +1,4 @@
-"""What a run was measured on and with, so that its JSON can be read on its own."""
+"""Description of the machine and the package versions of a benchmark, for its JSON."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM
 
 
 def machine() -> dict[str, str | int | None]:
-    """Processor, cores and the threads that were allowed."""
+    """Processor, cores and thread limits."""
     import torch
 
     return {
@@ -25,7 +25,7 @@ def machine() -> dict[str, str | int | None]:
 
 
 def processor() -> str:
-    """The processor's model name, or what the system calls it where it does not say."""
+    """The processor's model name, or the system's name for it if that is not available."""
     cpuinfo = Path("/proc/cpuinfo")
     for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
         if line.startswith("model name"):
@@ -34,7 +34,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Python's and those of the packages that do the work; "" for one that is not installed as a package."""
+    """Versions of Python and of the packages that matter; "" for one that is not installed as a package."""
     return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 

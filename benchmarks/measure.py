@@ -1,8 +1,8 @@
-"""How a benchmark measures, and what one line of its result holds.
+"""Measuring time and memory, and the result of one benchmark case (`Row`).
 
-Time: all alternatives in turn, in one process, in CPU seconds, which do not count the time that other
-programs take; each is called as often as the others, and the least is reported, since noise only adds.
-Memory: each alternative in a process of its own, by the one function `extra_peak`.
+Time: all alternatives are called in turn in one process, equally often. CPU seconds are measured, which other
+programs do not affect, and the minimum is reported, since noise only adds time.
+Memory: each alternative runs in a process of its own, measured by `extra_peak`.
 Both ratios of a row are reference / ours: above 1, ours is better.
 """
 
@@ -23,21 +23,21 @@ _CLEAR = Path("/proc/self/clear_refs")  # Linux: "5" sets VmHWM to VmRSS
 
 @dataclass(frozen=True)
 class Bar:
-    """What the project asks of one figure of a row, and what was measured."""
+    """The project's requirement for one figure of a row, and the measured value."""
 
-    figure: str  # with its unit
+    figure: str  # name with unit
     sense: Literal["at most", "at least"]
     limit: float
     measured: float
 
     @property
     def asked(self) -> str:
-        """In words, such as "time x of plain at most 1"."""
+        """The requirement in words, such as "time x of plain at most 1"."""
         return f"{self.figure} {self.sense} {self.limit:g}"
 
     @property
     def met(self) -> bool:
-        """Whether the measured figure is on the right side of the limit."""
+        """Whether the measured value satisfies the limit."""
         return self.measured <= self.limit if self.sense == "at most" else self.measured >= self.limit
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One step of the method, ours against one reference of the same run."""
+    """Result of one benchmark case: ours against one reference in the same run."""
 
     case: str
     ours: str
@@ -77,16 +77,16 @@ def _ratio(reference: float, ours: float) -> float:
 
 
 class Timed(NamedTuple):
-    """Least CPU seconds of a call, and what the last one returned."""
+    """Minimum CPU seconds of a call, and the last call's return value."""
 
     seconds: float
     result: Any
 
 
 def alternate(*works: Callable[[], object], rounds: int = 3, warmed: bool = False) -> list[Timed]:
-    """Each of `works`, called in turn `rounds` times.
+    """Call each of `works` in turn, `rounds` times, and time the calls.
 
-    Unless the caller has warmed them up itself, one call each comes before that does not count.
+    Before that each is called once without timing, unless the caller has already warmed them up.
     """
     best = [Timed(math.inf, None if warmed else work()) for work in works]
     for _ in range(rounds):
@@ -99,10 +99,10 @@ def alternate(*works: Callable[[], object], rounds: int = 3, warmed: bool = Fals
 
 
 def extra_peak(module: str, *arguments: str) -> float | None:
-    """MiB by which a piece of work raises the resident set of a fresh process over what it was before.
+    """Peak of the resident set during a piece of work in a fresh process, minus its size before, in MiB.
 
-    `module.prepare(*arguments)` makes ready all that the work needs, warms it up on a small input and
-    returns it. None where the system does not tell (anything but Linux).
+    `module.prepare(*arguments)` prepares all that the work needs, warms it up on a small input and returns
+    it as a callable. None on systems other than Linux, which do not provide this figure.
     """
     if not _CLEAR.exists():
         return None
@@ -112,7 +112,7 @@ def extra_peak(module: str, *arguments: str) -> float | None:
 
 
 def _measure_here(module: str, *arguments: str) -> float:
-    """`extra_peak` of this process, which must be a fresh one: a process never forgets its peak."""
+    """`extra_peak` of this process, which must be a fresh one so that freed memory does not hide the peak."""
     _return_freed_memory()
     work = importlib.import_module(module).prepare(*arguments)
     gc.collect()
@@ -123,16 +123,16 @@ def _measure_here(module: str, *arguments: str) -> float:
 
 
 def _return_freed_memory() -> None:
-    """Blocks of 1 MiB and more are mapped on their own, so that freeing them lowers the resident set."""
+    """Make glibc map blocks of 1 MiB and more separately, so that freeing them lowers the resident set."""
     import ctypes
 
-    m_mmap_threshold = -3  # glibc's mallopt; without it, what the warm-up freed would hide some of the peak
+    m_mmap_threshold = -3  # glibc's mallopt; without it, memory that the warm-up freed hides part of the peak
     if hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(m_mmap_threshold, 1 << 20)
 
 
 def _status(name: str) -> int:
-    """A size of this process in KiB."""
+    """A memory figure of this process, from /proc/self/status, in KiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1])

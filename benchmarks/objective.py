@@ -1,9 +1,9 @@
-"""A training step: the fusion loss against transformers' own causal LM loss, and against a dense fusion loss.
+"""A training step with the fusion loss, against transformers' causal LM loss and a dense fusion loss.
 
-A Llama of 4 layers x 256, vocabulary 49,152, one sequence of 512 tokens, float32: one forward and backward
-pass. Time: all in turn in one process. Memory: `extra_peak` of one step, after one on 16 tokens of a small
-model. The dense loss is the same loss (what the teacher does not list is one bucket) over a teacher [N, V];
-its value is compared, and that of the control with transformers'.
+One forward and backward pass of a Llama with 4 layers of width 256 and a vocabulary of 49,152, on one
+sequence of 512 tokens in float32. Time: all in turn in one process. Memory: `extra_peak` of one step, after a
+step of a small model on 16 tokens. The dense loss is the same loss (tokens that the teacher does not list are
+one entry) with a teacher [N, V]. Its value is compared with ours, and the control's loss with transformers'.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ TOLERANCE = 1e-5  # of the loss, relative
 
 @dataclass(frozen=True)
 class Size:
-    """Of the model and its one sequence."""
+    """Size of the model and of its one sequence."""
 
     layers: int = 4
     width: int = 256
@@ -41,9 +41,9 @@ QUICK = Size(layers=1, width=64, vocabulary=4096, length=128)
 
 
 def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:  # noqa: ARG001
-    """Control, one and two merged sources, each against plain CLM; two sources against a dense loss.
+    """Control, one and two merged sources, each against plain causal LM; two sources against a dense loss.
 
-    The model's sizes are those that the project names; `models` are not read.
+    The model's size is fixed by the project's requirement; `models` are not used.
     """
     names, size = (*SOURCES, PLAIN, DENSE), QUICK if quick else Size()
     peaks = {name: None if quick else extra_peak("benchmarks.objective", name) for name in names}
@@ -118,7 +118,7 @@ def _ids(size: Size) -> Tensor:
 
 
 def _teacher(ids: Tensor, vocabulary: int, sources: int) -> SparseTeacher:
-    """k entries a source, on every position; distinct within a row."""
+    """A teacher with K entries per source at every position, distinct within a row."""
     g = torch.Generator().manual_seed(2)
     rows, k = ids.shape[1], K * sources
     entries = (
@@ -151,7 +151,7 @@ def _plain(model: Any, ids: Tensor) -> Callable[[], Tensor]:
 
 
 def _dense(model: Any, ids: Tensor) -> Callable[[], Tensor]:
-    """Straightforward: the teacher over the whole vocabulary, and all log-probabilities of the model."""
+    """The straightforward loss: a dense teacher [N, V] and all log-probabilities of the model."""
     teacher = _teacher(ids, model.config.vocab_size, 2)
     labels = torch.cat([ids[0, 1:], torch.tensor([IGNORED])])
 

@@ -1,10 +1,11 @@
-"""Programs per second in fresh sandboxes against `code_eval`'s procedure, which has none.
+"""Programs per second in fresh sandboxes, against `code_eval`'s procedure, which has no sandbox.
 
-HumanEval's 164 canonical solutions with their tests, each way in turn in the same run; all have to pass both.
-Ours is what scoring does: the program in one sandbox, its tests in another, nothing cached. The reference is
-the faster of its default of 4 workers and as many as there are cores, in a process that has `evaluate`
-imported, without which there is no `code_eval`: what it forks is that process. Times are wall clock: most of
-the work is done by other processes, whose CPU time a killed parent does not learn.
+HumanEval's 164 canonical solutions with their tests; ours and the reference in turn in the same run, and all
+programs must pass in both. Ours is what scoring does: the program in one sandbox, its tests in another,
+nothing cached. The reference is the faster of two settings, `code_eval`'s default of 4 workers and one worker
+per core, in a process that has imported `evaluate`, since `code_eval` forks such a process. Times are wall
+clock: most of the work is done by other processes, and the CPU time of those whose parent was killed cannot
+be read.
 """
 
 import importlib
@@ -21,19 +22,19 @@ from harness.sandbox.pool import cores
 from harness.scoring.options import ScoringOptions
 
 ROUNDS = 3
-FASTER = 1.2  # times code_eval's programs per second
-DEFAULT_WORKERS = 4  # of code_eval
+FASTER = 1.2  # required multiple of code_eval's programs per second
+DEFAULT_WORKERS = 4  # code_eval's default
 
 
 class Timed(NamedTuple):
-    """Least wall-clock seconds, and for how many programs it said in every round that they passed."""
+    """Minimum wall-clock seconds over the rounds, and minimum number of programs that passed."""
 
     seconds: float
     passed: int
 
 
 def cases(quick: bool, models: Sequence[Path], mirror: Path | None = None) -> Iterator[Row]:
-    """One row; `models` have no part in it."""
+    """One row; `models` are not used."""
     del models
     importlib.import_module("evaluate")
     programs = _few() if quick else _humaneval(mirror)

@@ -1,11 +1,12 @@
-"""Scoring by shared prefixes against lm-eval's Hugging Face class, on the same requests of official tasks.
+"""Scoring with shared prefixes, against lm-eval's Hugging Face class on the same requests of official tasks.
 
-The reference is the best of batch sizes 1, 4 and 8. Both classes are loaded before and warmed up on the
-longest request; what is timed is `loglikelihood` or `generate_until` as lm-eval calls it, tokenisation
-included. Loading, where ours proves itself and lays weights out, is counted beside it. Once more without
-weights laid out for oneDNN, so that what sharing gives and what the other matrix product gives can be told
-apart. Compared are all answers: log-likelihoods, whether greedy, the tasks' metrics for each document, texts.
-The limit of a case is its total over its distinct tokens: what sharing alone can give.
+The reference is the best of batch sizes 1, 4 and 8. Models are loaded before and warmed up on the longest
+request; the timed call is `loglikelihood` or `generate_until` as lm-eval calls it, tokenisation included.
+Loading, during which our class checks itself against lm-eval's and packs its weights, is timed separately.
+Ours is also timed without weights packed for oneDNN, to separate the gain from sharing prefixes from the gain
+of the faster matrix product. All answers are compared: log-likelihoods, is_greedy, the tasks' metrics for
+each document, texts. The limit of a case is total tokens / distinct tokens: the most that sharing alone can
+give.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,20 +23,20 @@ from harness.suite.load import bundled_folder
 from harness.suite.spec import BenchmarkSpec
 
 BATCH_SIZES = (1, 4, 8)
-LIKELIHOOD = 1e-3  # nats, the largest difference that float32 may make
-FIRST = "arc_easy, 0-shot"  # the case that every further model is measured on
+LIKELIHOOD = 1e-3  # nats, the largest difference allowed in float32
+FIRST = "arc_easy, 0-shot"  # the only case for models after the first
 
 
 @dataclass(frozen=True)
 class Case:
-    """Requests of official tasks. `bar` is how many times as fast the project asks for."""
+    """Requests of official tasks. `bar` is the speed-up that the project requires."""
 
     name: str
     tasks: tuple[str, ...]
-    items: int  # of each task
+    items: int  # per task
     shots: int | None
     bar: float | None
-    generated: int | None = None  # tokens at most
+    generated: int | None = None  # largest number of generated tokens
     first_n: bool = False  # the same worked examples for every document
 
     @property
@@ -77,7 +78,7 @@ def cases(quick: bool, models: Sequence[Path], mirror: Path | None = None) -> It
 
 @dataclass(frozen=True)
 class Setting:
-    """A case, the folder of a model, and where the data come from."""
+    """A case, a model's folder, and the mirror that data comes from."""
 
     case: Case
     folder: Path
@@ -128,7 +129,7 @@ class Setting:
         return answers
 
     def warm_up(self, model: Any) -> None:
-        """The longest request: one past a sliding window is proven then."""
+        """Run the longest request, on which requests beyond a sliding window are checked as well."""
         self.ask(model, [max(self.requests, key=lambda request: len(request.args[0]))])
 
 
@@ -168,7 +169,7 @@ def _bars(case: Case, ratio: float, found: Mapping[str, float]) -> Iterator[Bar]
 
 
 def _timed(setting: Setting, ways: Sequence[str]) -> list[Timed]:
-    """One counted call each, in turn; plain batch sizes share a model."""
+    """Time one call each, in turn; the plain batch sizes share a model."""
     models: dict[str, Any] = {}
     works: list[Callable[[], object]] = []
     for way in ways:
@@ -181,7 +182,7 @@ def _timed(setting: Setting, ways: Sequence[str]) -> list[Timed]:
 
 
 def _loading(setting: Setting) -> dict[str, float]:
-    """CPU seconds of loading each class, the files read before."""
+    """CPU seconds to load each class, with the files already in the page cache."""
     ways = {"plain": "plain 1", "ours": "ours"}
     timed = alternate(*(partial(setting.model, way) for way in ways.values()), rounds=1)
     return {f"loading {name}, s": each.seconds for name, each in zip(ways, timed, strict=True)}
@@ -199,7 +200,7 @@ def _peak(setting: Setting, way: str) -> float | None:
 
 
 def prepare(way: str, place: str, folder: str, mirror: str) -> Callable[[], object]:
-    """All requests of a case, for `extra_peak`; the model is loaded and warmed up."""
+    """All requests of a case, for `extra_peak`, with the model loaded and warmed up."""
     number = int(place)
     case = CASES[number] if number >= 0 else QUICK[-1 - number]
     setting = Setting(case, Path(folder), Path(mirror) if mirror else None)
@@ -209,7 +210,7 @@ def prepare(way: str, place: str, folder: str, mirror: str) -> Callable[[], obje
 
 
 def _tokens(setting: Setting) -> dict[str, float]:
-    """What plain reading computes of prompts and answers over what there is to compute."""
+    """Total and distinct tokens of prompts and answers, and their ratio."""
     from harness.scoring.shared_prefix.prefixes import distinct_tokens
 
     model = setting.model("ours")
@@ -226,7 +227,7 @@ def _input(model: Any, request: Any) -> Any:
 
 
 def _differences(setting: Setting, ours: Sequence[Any], theirs: Sequence[Any]) -> dict[str, float]:
-    """Of answers, and of each document's metrics under them."""
+    """Differences between the answers, and between the documents' metrics computed from them."""
     counted: dict[str, float] = {"answers compared": len(ours)}
     if setting.case.generated is not None:
         return counted | {"different texts": sum(a != b for a, b in zip(ours, theirs, strict=True))}
@@ -241,7 +242,7 @@ def _differences(setting: Setting, ours: Sequence[Any], theirs: Sequence[Any]) -
 
 
 def _metrics(setting: Setting, answers: Sequence[Any]) -> list[Mapping[str, Any]]:
-    """Each document's metrics, as its task gives them for these answers."""
+    """Metrics of each document, computed by its task from these answers."""
     left = iter(answers)
     found = []
     for task, instances in setting.by_task:

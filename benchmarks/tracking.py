@@ -1,4 +1,4 @@
-"""Sync to MLflow: a run of six models with sixty metrics each, against one call for every number."""
+"""Sync of a run to MLflow (six models with sixty metrics each), against one call per number."""
 
 import itertools
 import tempfile
@@ -17,12 +17,12 @@ from harness.tracking import sync_run
 ROLES = (Role.TARGET, Role.SOURCE, Role.SOURCE, Role.SOURCE, Role.CONTROL, Role.FUSED)
 METRICS = 60
 CAPABILITIES = 3
-MOST_SECONDS = 30.0  # after which a person thinks that it hangs
+MOST_SECONDS = 30.0  # longer, and a user thinks that it hangs
 SPEC = TrackingSpec(experiment="benchmark")
 
 
 def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:  # noqa: ARG001 - as all rooms have it
-    """One row: runs, scores and view of a new run; then the same run again, unchanged."""
+    """One row: sync of a new run (runs, scores, view), then of the same run unchanged."""
     metrics = 6 if quick else METRICS
     with tempfile.TemporaryDirectory() as name:
         yield _row(Path(name), metrics, rounds=1 if quick else 3)
@@ -75,7 +75,7 @@ def _one_by_one(folder: Path, metrics: int) -> None:
 
 
 def _record(run: str, metrics: int) -> RunRecord:
-    """Scores alone: what a run of many benchmarks logs, without the time that its items take."""
+    """A run record with scores only, as a run of many benchmarks has, but without items."""
     names = [f"model-{i}" for i in range(len(ROLES))]
     suite = {"name": "benchmark", "fusion": {}, "training": {}}
     return RunRecord(

@@ -1,4 +1,4 @@
-"""Texts and tokenizers that every machine with Python has: no download, the same each time."""
+"""Texts from Python's standard library and tokenizers trained on them: no download, always the same."""
 
 import json
 import sysconfig
@@ -16,7 +16,7 @@ _BYTES = [f"<0x{b:02X}>" for b in range(256)]
 
 
 def pairs(size: int, characters: int, models: Sequence[Path]) -> Iterator[tuple[str, Pair]]:
-    """Tokenizers of `size` tokens trained here, then each real source with the real target, by name."""
+    """A pair of tokenizers of `size` tokens trained here, then each real source with the target, by name."""
     yield "trained here", (marked(size, characters), byte_level(size, characters))
     for source in models[1:]:
         yield f"{source.name} to {models[0].name}", (load_tokenizer(source), load_tokenizer(models[0]))
@@ -24,7 +24,7 @@ def pairs(size: int, characters: int, models: Sequence[Path]) -> Iterator[tuple[
 
 @cache
 def library_text(size: int) -> str:
-    """About `size` characters of Python's own library."""
+    """About `size` characters of Python's standard library."""
     parts: list[str] = []
     left = size
     for path in _sources():
@@ -43,7 +43,7 @@ def _sources() -> Iterator[Path]:
 
 @cache
 def byte_level(size: int, characters: int) -> PreTrainedTokenizerFast:
-    """GPT-2's kind, trained on the library."""
+    """A byte-level tokenizer like GPT-2's, trained on the library."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -59,7 +59,7 @@ def byte_level(size: int, characters: int) -> PreTrainedTokenizerFast:
 
 @cache
 def marked(size: int, characters: int) -> PreTrainedTokenizerFast:
-    """Gemma's kind, a marker for the space and byte fallback, trained on every other line of it."""
+    """A tokenizer like Gemma's (marker for the space, byte fallback), trained on every other line."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
     tokenizer.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
@@ -76,7 +76,7 @@ def marked(size: int, characters: int) -> PreTrainedTokenizerFast:
 
 
 def _with_bytes(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with a piece for each byte, which trainers can only add as special tokens."""
+    """Add a piece for each byte, which trainers can only add as special tokens."""
     description = json.loads(tokenizer.to_str())
     vocabulary = description["model"]["vocab"]
     vocabulary |= {piece: len(vocabulary) + byte for byte, piece in enumerate(_BYTES)}

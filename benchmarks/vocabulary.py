@@ -1,10 +1,10 @@
-"""Vocabulary maps against the plain way: every token against every other, then the first of the nearest.
+"""Vocabulary maps, against comparing every source token with every target token.
 
-The plain way compares with rapidfuzz (`cdist`, compiled) what no dictionary matches, and takes `argmin` over
-the target's vocabulary. Where a threshold refuses far tokens, `cdist` is told so (`score_cutoff`, tokens of
-one length at a time) and gives a pair up early. For the prefix map the plain way asks the tokenizer for one
-token after the other. All that is timed on a sample of the tokens without an exact match, evenly spaced, and
-extrapolated by their number, as the row says; what it finds for them is compared with ours.
+The reference compares tokens without an exact match by rapidfuzz (`cdist`, compiled) and takes `argmin` over
+the target's vocabulary. With a threshold, `cdist` gets a `score_cutoff` (for tokens of one length at a time)
+and stops early on distant pairs. For the prefix map, the reference calls the tokenizer once per token. The
+reference is timed on an evenly spaced sample of the tokens without an exact match and extrapolated to all of
+them, as the row says; the tokens that it finds are compared with ours.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,18 +25,18 @@ from fusion.tokens import TokenTable, token_table
 from fusion.vocabulary import VocabularyMap, map_exact, map_minimum_edit, map_prefix
 
 THRESHOLD = 0.34
-LIMITS = (  # seconds asked of a map by edits, for a source and a target of about so many tokens
+LIMITS = (  # largest time allowed in s for a map by edit distance, by ranges of source and target size
     (range(31_000, 34_000), range(31_000, 34_000), 1.0),
     (range(255_000, 265_000), range(48_000, 51_000), 20.0),
 )
 FAR = np.iinfo(np.int32).max
-PART = 128  # tokens compared at a time, which bounds the matrix
+PART = 128  # tokens compared at a time, to limit the size of the matrix
 Queries = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A map that is made whole, and the plain way of it for any tokens of its source."""
+    """How ours makes a complete map, and how the reference maps any given source tokens."""
 
     case: str
     ours: str
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
-    """Three maps between trained tokenizers, and between real ones."""
+    """Three maps between the tokenizers trained here, and between real ones."""
     size, characters, sample = (1_000, 100_000, 32) if quick else (32_000, 12_000_000, 512)
     for number, (name, pair) in enumerate(pairs(size, characters, models)):
         for comparison in (_edits_in_bytes, _edits_in_spelling, _prefix):
@@ -56,7 +56,7 @@ def cases(quick: bool, models: Sequence[Path]) -> Iterator[Row]:
 
 
 def _measured(c: Comparison, size: int, warmed: bool) -> Row:
-    """`warmed`: the same code has run on another pair, and is not called once more before it counts."""
+    """`warmed`: the same code has already run on another pair, so it is not called once before timing."""
     sample = c.rest[:: max(len(c.rest) // size, 1)]
     ours, plain = alternate(c.make, partial(c.plain, sample), rounds=1, warmed=warmed)
     alike = int((ours.result.target_ids[sample] == plain.result).sum())
@@ -134,7 +134,7 @@ def _unmatched(source: TokenTable, target: TokenTable) -> Queries:
     return np.array([i for i in np.flatnonzero(found < 0).tolist() if source.is_text(i)])
 
 
-# --- the plain ways
+# --- references
 
 
 def _nearest(queries: list[str], candidates: list[str], ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -149,8 +149,8 @@ def _nearest(queries: list[str], candidates: list[str], ids: NDArray[np.int64]) 
 def _nearest_within(queries: list[str], candidates: list[str], ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """As `_nearest`, among candidates with distance / longer length <= THRESHOLD; -1 for none.
 
-    A candidate within it is at most n / (1 - THRESHOLD) long for a query of length n, since their lengths
-    differ by no more than their distance: so far, at most, need queries of one length be compared.
+    For a query of length n, such a candidate has at most length n / (1 - THRESHOLD), since the lengths differ
+    by no more than the distance. This gives the cutoff for all queries of one length.
     """
     lengths, out = np.array([len(c) for c in candidates]), np.empty(len(queries), np.int64)
     sizes = np.array([len(q) for q in queries])

@@ -1,15 +1,15 @@
-"""Which row of a source speaks of the same place as a row of the target.
+"""Alignment of target rows with source rows: by end byte, by equal tokens (EM), by mapped tokens (MinED).
 
     S_t, S_s   tokens of a window as target and source read it       R = S - 1   rows
 
-Every function returns int32 [R_t]: the source's row, or -1. A source's distribution after its token j is used
-against the target's prediction after its token i; both rows then predict what comes next (row t predicts
-input_ids[t + 1]).
+Every function returns int32 [R_t]: the source row aligned with each target row, or -1. Row t of a model is
+its prediction of input_ids[t + 1].
 
-`align_end_byte` asks what makes that valid: both have read the same bytes. `align_em` and `align_mined` are
-the paper's (Wan et al. 2024, section 3.1): tokens matched by dynamic programming at least edit cost, kept
-where one token meets one and the two are equal (EM), or equal under the vocabulary map (MinED). They compare
-bytes; `fusion.fusellm_release` compares spellings, as the authors' code does.
+`align_end_byte` aligns rows whose models have read the same bytes: only then is the source's distribution
+valid at the target's position. `align_em` and `align_mined` are the paper's (Wan et al. 2024, section 3.1):
+tokens are matched by dynamic programming at minimum edit cost, and a match is kept if it is one to one and
+the two tokens are equal (EM), or equal under the vocabulary map (MinED). They compare bytes;
+`fusion.fusellm_release` compares spellings, as the authors' code does.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -31,10 +31,10 @@ _ROOT, _DIAGONAL, _UP, _LEFT = 3, 0, 1, 2
 
 
 def align_end_byte(target_ends: NDArray[np.integer[Any]], source_ends: NDArray[np.integer[Any]]) -> Rows:
-    """Rows that end at the same byte; ends [R_t] and [R_s] ascend.
+    """Align rows that end at the same byte; ends [R_t] and [R_s] are ascending.
 
-    Where several rows of one model end at the same byte only the last has read all of it: last is matched to
-    last. Windows are aligned one by one on their `ends`, or all at once on `Distributions.read_to`.
+    Where several rows of a model end at the same byte, only the last has read all of it, so the last rows are
+    aligned. Takes the `ends` of one window, or `Distributions.read_to` of all windows at once.
     """
     found = np.searchsorted(source_ends, target_ends, side="right") - 1
     out = np.full(len(target_ends), -1, np.int32)
@@ -49,9 +49,9 @@ def align_end_byte(target_ends: NDArray[np.integer[Any]], source_ends: NDArray[n
 def align_em(
     target_ids: NDArray[np.int32], source_ids: NDArray[np.int32], target: TokenTable, source: TokenTable
 ) -> Rows:
-    """Rows after tokens that meet one to one on the cheapest path and stand for equal bytes.
+    """Align rows after tokens that match one to one on the cheapest path and have equal bytes.
 
-    Ids [S_t] and [S_s] are whole windows; bos meets bos whatever its spelling.
+    Ids [S_t] and [S_s] are of whole windows; bos matches bos, however it is spelled.
     """
     rows = _one_to_one(target_ids, source_ids, target, source)
     return np.where(_equal(rows, target_ids, source_ids, target, source), rows, -1).astype(np.int32)
@@ -64,9 +64,9 @@ def align_mined(
     source: TokenTable,
     vocabulary_map: VocabularyMap,
 ) -> Rows:
-    """As `align_em`, and also where the vocabulary map takes the source's token to the target's.
+    """As `align_em`, and also where the vocabulary map sends the source token to the target token.
 
-    Raises FusionError for a map that is not one from the source's vocabulary to the target's.
+    Raises FusionError if the map is not from the source's vocabulary to the target's.
     """
     vocabulary_map.check(len(source.pieces), len(target.pieces))
     rows = _one_to_one(target_ids, source_ids, target, source)
@@ -80,11 +80,11 @@ def align_mined(
 def align_windows(
     target: Distributions, source: Distributions, align: Callable[[Encoding, Encoding], Rows]
 ) -> Rows:
-    """Rows of all windows [R_t], aligned window by window and numbered over the source's rows.
+    """Align all windows [R_t], window by window; source rows are numbered over all windows.
 
-    `align` is given a window as target and source read it, and numbers the source's rows from 0, as
-    `align_em` and `align_mined` do with the `input_ids` of both. Raises FusionError where the models have not
-    as many windows, or `align` gives not one row for each of the target's or one that the source lacks.
+    `align` takes a window as target and source read it, and numbers the source's rows from 0, as `align_em`
+    and `align_mined` do with the `input_ids` of both. Raises FusionError if the models have read different
+    numbers of windows, or if `align` returns the wrong number of rows or a row that the source does not have.
     """
     if len(target.closed) != len(source.closed):
         raise FusionError(
@@ -98,9 +98,9 @@ def align_windows(
         largest = int(rows.max(initial=-1))
         if len(rows) != count or largest >= theirs - first:
             raise FusionError(
-                f"window {window}: {len(rows)} rows up to {largest} for the target's {count} rows and the "
-                f"source's {theirs - first}",
-                remedy="align the windows' tokens but for each one's last, counting from 0 in every window",
+                f"window {window}: aligned {len(rows)} rows with source rows up to {largest}; the target has "
+                f"{count} rows and the source {theirs - first}",
+                remedy="return one source row or -1 for each target token but the last, counted from 0",
             )
         pieces.append(np.where(rows >= 0, rows + first, -1).astype(np.int32))
     return np.concatenate(pieces)
@@ -110,8 +110,8 @@ def edit_path(source: Sequence[str], target: Sequence[str]) -> tuple[NDArray[np.
     """Cheapest monotone path through two token sequences, and its cost.
 
     The path, int32 [P, 2], holds (source token, target token) from (0, 0) to the last of both; each step
-    costs the Levenshtein distance of the pair it enters. Ties: diagonal, then the next source token, then the
-    next target token. Empty if either sequence is.
+    costs the Levenshtein distance of the pair it leads to. Of equal costs the diagonal step is preferred,
+    then the next source token, then the next target token. Empty if either sequence is.
     """
     if not source or not target:
         return np.zeros((0, 2), np.int32), 0
@@ -122,10 +122,11 @@ def edit_path(source: Sequence[str], target: Sequence[str]) -> tuple[NDArray[np.
 def cost_table(
     source: Sequence[str], target: Sequence[str]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Levenshtein distances of the distinct tokens, and which of them each token is.
+    """Levenshtein distances between the distinct tokens, and each token's index among them.
 
-    int32 `source_index` [S_s], `target_index` [S_t] and `costs`: tokens i and j differ by
-    `costs[source_index[i], target_index[j]]`. Text repeats itself: the table is far smaller than the path's.
+    int32 `source_index` [S_s], `target_index` [S_t] and `costs`: the distance of tokens i and j is
+    `costs[source_index[i], target_index[j]]`. Tokens repeat within a text, so this is far smaller than a
+    table [S_s, S_t].
     """
     source_kinds, source_index = _unique(source)
     target_kinds, target_index = _unique(target)
@@ -136,7 +137,7 @@ def cost_table(
 def _one_to_one(
     target_ids: NDArray[np.int32], source_ids: NDArray[np.int32], target: TokenTable, source: TokenTable
 ) -> Rows:
-    """Source token that alone meets each target token on the path, and meets no other."""
+    """The source token that matches each target token one to one on the path, -1 for none [R_t]."""
     t_bos, s_bos = _has_bos(target_ids, target), _has_bos(source_ids, source)
     path, _ = edit_path(_spellings(source_ids[s_bos:], source), _spellings(target_ids[t_bos:], target))
     path = path + np.array([s_bos, t_bos], np.int32)
@@ -179,12 +180,12 @@ def _has_bos(ids: NDArray[np.int32], table: TokenTable) -> int:
 
 
 def _spellings(ids: NDArray[np.int32], table: TokenTable) -> list[str]:
-    """Text that the cost is worked out on: one character per byte, without the space that starts a word."""
+    """The strings that costs are computed on: one character per byte, without a leading space."""
     return [table.pieces[i].removeprefix(b" ").decode("latin-1") for i in ids]
 
 
 def _unique(items: Sequence[Hashable]) -> tuple[list[Any], NDArray[np.int32]]:
-    """Distinct items in order of appearance, and each item's place among them."""
+    """Distinct items in order of appearance, and each item's index among them."""
     places: dict[Hashable, int] = {}
     index = [places.setdefault(item, len(places)) for item in items]
     return list(places), np.array(index, np.int32)
@@ -193,7 +194,7 @@ def _unique(items: Sequence[Hashable]) -> tuple[list[Any], NDArray[np.int32]]:
 def _fill_steps(
     source: NDArray[np.int32], target: NDArray[np.int32], costs: NDArray[np.int32]
 ) -> tuple[NDArray[np.uint8], int]:
-    """Which step enters each cell of the cheapest path; two rows of costs are held at a time."""
+    """The step by which the cheapest path enters each cell, and its cost; only two rows of costs are held."""
     n, m = len(source), len(target)
     far = np.int64(1) << 40
     steps = np.empty((n, m), np.uint8)

@@ -1,8 +1,8 @@
-"""Alignments by name (`Method.alignment`). A new one is a function and a line in `ALIGNMENTS`.
+"""Registry of alignments by name (`Method.alignment`). A new one is a function and a line in `ALIGNMENTS`.
 
     R_t, R_s   rows of the target and of a source in a block of windows
 
-Functions import what they use when they are called: the names alone cost nothing.
+Functions import what they need when they are called, so that reading the names imports nothing heavy.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class AlignmentChoices(Protocol):
-    """What of the method an alignment reads; `fusion.method.Method` has it."""
+    """The fields of `fusion.method.Method` that an alignment reads."""
 
     @property
     def alignment(self) -> str: ...
@@ -49,7 +49,7 @@ def _by_edit_cost(
     mapped: "VocabularyMap | None",
     method: AlignmentChoices,
 ) -> "Aligner":
-    """Window by window along the cheapest path; equal tokens, and with a map also those it takes as equal."""
+    """Align windows along the cheapest path: equal tokens, and with a map also tokens that it maps."""
     from fusion.alignment import align_em, align_mined, align_windows
     from fusion.fusellm_release import align_release
 
@@ -77,5 +77,5 @@ def aligner(
     vocabulary_map: "VocabularyMap",
     method: AlignmentChoices,
 ) -> "Aligner":
-    """What aligns the blocks of two models as the method says."""
+    """The function that aligns blocks of two models as `method` says."""
     return ALIGNMENTS[method.alignment](target, source, vocabulary_map, method)

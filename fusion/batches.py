@@ -1,4 +1,4 @@
-"""Windows and the teacher's rows that belong to them, as batches of tensors.
+"""Data set and collator of training: windows and their teacher rows as batches of tensors.
 
 W   windows       S   tokens of a window       R   rows of all windows, S - 1 of each
 B   windows of a batch, padded to L tokens     K   entries of a row
@@ -22,7 +22,7 @@ Windows = Sequence[NDArray[np.int32]]
 
 
 class WindowDataset(Dataset[dict[str, NDArray[Any]]]):
-    """Windows of the target's token ids with, if there is a teacher, the rows that belong to them."""
+    """Windows of the target's token ids and, if there is a teacher, its rows for each window."""
 
     def __init__(self, windows: Windows, teacher: TeacherRows | None) -> None:
         self.windows, self.teacher = windows, teacher
@@ -54,10 +54,10 @@ def _check_rows(windows: Windows, offsets: NDArray[np.int64]) -> None:
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads a batch on the right. Labels are shifted: labels[t] = input_ids[t + 1], none at the last.
+    """Pad a batch on the right. Labels are shifted: labels[t] = input_ids[t + 1], none at the last.
 
-    The teacher's columns are those that some row of the batch fills (one at least): united lists are wide,
-    and mostly empty.
+    Columns of the teacher that no row of the batch uses are dropped (at least one is kept): the rows of
+    several sources together are wide and mostly empty.
     """
 
     pad_id: int
@@ -89,7 +89,7 @@ def _teacher_batch(features: Sequence[Mapping[str, NDArray[Any]]], length: int) 
 
 
 def _signed(ids: NDArray[Any]) -> NDArray[np.int64]:
-    """Ids with -1 for no entry, of ids as `TeacherRows` describes them."""
+    """Ids as `TeacherRows` stores them, with -1 for no entry."""
     wide = np.asarray(ids, np.int64)
     if ids.dtype.kind != "u":
         return wide
@@ -104,7 +104,7 @@ def _padded(arrays: Sequence[NDArray[Any]], length: int, fill: float, kind: Any)
 
 
 def sparse_teacher(batch: Mapping[str, Tensor]) -> SparseTeacher | None:
-    """The teacher of a batch's B x L positions, as the loss takes it."""
+    """The teacher at a batch's B x L positions, as `fusion_loss` takes it; None if there is none."""
     if "teacher_ids" not in batch:
         return None
     return SparseTeacher(

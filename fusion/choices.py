@@ -1,6 +1,6 @@
-"""What the choices of the method may be, where that is a fixed list; `fusion.method` says what each means.
+"""Allowed values of the method's choices that have a fixed list; `fusion.method` says what each one means.
 
-Two defaults stand here because functions below `Method` have them too.
+Two defaults are defined here because functions that `fusion.method` builds on have them as well.
 """
 
 from typing import Literal

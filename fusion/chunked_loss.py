@@ -1,4 +1,4 @@
-"""Sums over positions of the causal LM and the fusion loss, gradients formed while the logits are at hand.
+"""Causal LM and fusion loss summed over positions, chunk by chunk, with gradients computed along with it.
 
     n   rows of a chunk        z   logits [n, V]            S   the ids that a row's teacher lists
     N   all positions          e   z scaled by 1 / T        q   the teacher's probabilities [n, K] of S
@@ -6,13 +6,13 @@
     K   listed entries         a, b   weights of the two losses in the total
 
 Per row, L_clm = -log p(label) and L_fusion = -sum_S q log p - r log p(not S). With Q = sum q and
-s_j = p_j / p(not S), the softmax over what is not listed,
+s_j = p_j / p(not S), the softmax over the tokens outside S,
 
     dL_fusion/de_j = (Q + r) p_j - q_j      for j in S
                    = (Q + r) p_j - r s_j    otherwise
 
-so for T = 1 both losses need one softmax: that over the tokens outside S. It is summed over the rest itself,
-not as one minus the list, and p_j = s_j p(not S) holds whether or not p(not S) underflows.
+so for T = 1 both losses need only one softmax, the one over the tokens outside S. p(not S) is summed over
+those tokens, not computed as 1 - p(S), and p_j = s_j p(not S) holds whether or not p(not S) underflows.
 """
 
 from typing import Any, NamedTuple
@@ -25,11 +25,11 @@ from fusion.errors import FusionError
 from fusion.head_gradients import open_pass
 from fusion.lm_head import Head, learned_by
 
-_REMOVED = -1e30  # a logit that vanishes in every sum, yet leaves all arithmetic finite
+_REMOVED = -1e30  # a logit that adds nothing to any sum but keeps all arithmetic finite
 
 
 class Rows(NamedTuple):
-    """What each position learns; ids [N, K] differ within a row where `listed`, and are valid everywhere."""
+    """What each position learns; `listed` ids [N, K] are distinct within a row, and all ids are valid."""
 
     labels: Tensor  # [N] int64, valid ids
     labelled: Tensor  # [N] bool: whether the label counts
@@ -45,7 +45,7 @@ class Rows(NamedTuple):
 
 
 class PartWeights(NamedTuple):
-    """Of the two parts' sums in the total (a and b above); lambda and the divisors are in them."""
+    """Weights of the two sums in the total (a and b above), with lambda and the divisors included."""
 
     causal_lm: Tensor | float
     fusion: Tensor | float
@@ -56,8 +56,8 @@ def chunked_sums(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(total, causal LM sum, fusion sum) of hidden states [N, D], float32 scalars.
 
-    total = a x causal LM sum + b x fusion sum; gradients flow through it alone, and only once. Raises
-    FusionError on ids beyond the logits or twice in a row, and on gradients in float16.
+    total = a x causal LM sum + b x fusion sum; only it has gradients, and they can be taken once. Raises
+    FusionError for ids beyond the logits, for an id listed twice in a row, and for gradients in float16.
     """
     learned = learned_by(head, hidden) if torch.is_grad_enabled() else ()
     wanted = torch.is_grad_enabled() and (hidden.requires_grad or bool(learned))
@@ -85,7 +85,7 @@ def _check_ids(rows: Rows, vocabulary: int) -> None:
     if largest >= vocabulary:
         raise FusionError(
             f"token {largest} is to be learned, but the model's logits are {vocabulary} wide",
-            remedy="make labels and teacher with the target's own tokenizer; check that the model fits it",
+            remedy="make labels and teacher rows with the tokenizer that belongs to the target model",
         )
     ordered = rows.ids.masked_fill(~rows.listed, -1).sort(-1).values
     if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
@@ -98,7 +98,10 @@ def _check_ids(rows: Rows, vocabulary: int) -> None:
 def chunk_sums_(
     logits: Tensor, rows: Rows, weights: PartWeights, temperature: float, *, gradient: bool
 ) -> Tensor:
-    """Both sums [2] over a chunk's float32 logits [n, V], which become the total's gradient, or rubbish."""
+    """Both sums [2] over a chunk's float32 logits [n, V].
+
+    Overwrites the logits: with the total's gradient if `gradient`, else with values of no use.
+    """
     if temperature == 1.0:
         return _one_softmax_(logits, rows, weights, gradient)
     scaled = logits / temperature
@@ -110,7 +113,7 @@ def chunk_sums_(
 
 
 def label_rows(labels: Tensor, labelled: Tensor) -> Rows:
-    """Rows without any teacher: the list is the label, which parts the softmax and weighs nothing."""
+    """Rows without a teacher: the label is the only entry listed, with probability 0."""
     nothing = torch.zeros(len(labels), device=labels.device)
     listed = torch.ones_like(labels[:, None], dtype=torch.bool)
     none = torch.zeros_like(labelled)
@@ -123,11 +126,11 @@ def _one_softmax_(logits: Tensor, rows: Rows, weights: PartWeights, gradient: bo
     listed = logits.gather(-1, rows.ids).masked_fill_(~rows.listed, _REMOVED)
     rest = _rest_softmax_(logits, rows.ids)
     normaliser = torch.cat([listed, rest], -1).logsumexp(-1, keepdim=True)
-    empty = rest < 0.5 * _REMOVED  # nothing is outside the list: a bucket that can't be filled or emptied
+    empty = rest < 0.5 * _REMOVED  # no token is outside the list, so there is no leftover to learn
     leftover = rows.leftover[:, None].masked_fill(empty, 0.0)
     causal = (normaliser - label_logit)[:, 0]
     crossed = rows.probabilities * (normaliser - listed)
-    crossed.masked_fill_(rows.probabilities == 0, 0.0)  # even where the student's logit is -inf
+    crossed.masked_fill_(rows.probabilities == 0, 0.0)  # even where the target's logit is -inf
     fusion = crossed.sum(-1) + (leftover * (normaliser - rest))[:, 0] + rows.constant
     if gradient:
         _gradient_(logits, listed - normaliser, rest - normaliser, leftover, rows, weights)
@@ -137,7 +140,10 @@ def _one_softmax_(logits: Tensor, rows: Rows, weights: PartWeights, gradient: bo
 
 
 def _rest_softmax_(logits: Tensor, ids: Tensor) -> Tensor:
-    """Log of the sum of exp(z) [n, 1] outside the list; logits become the softmax there, 0 on the list."""
+    """Log of the sum of exp(z) [n, 1] over tokens outside the list.
+
+    Overwrites the logits with the softmax over those tokens, and 0 for listed ones.
+    """
     logits.scatter_(-1, ids, _REMOVED)
     top = logits.amax(-1, keepdim=True)
     torch.softmax(logits, -1, out=logits)
@@ -152,7 +158,7 @@ def _gradient_(
     rows: Rows,
     weights: PartWeights,
 ) -> None:
-    """The softmax outside the list [n, V] becomes a dL_clm/dz + b dL_fusion/dz."""
+    """Overwrite the softmax outside the list [n, V] with a dL_clm/dz + b dL_fusion/dz."""
     a = (weights.causal_lm * rows.labelled)[:, None]
     b = (weights.fusion * rows.taught)[:, None]
     mass = a + b * (rows.probabilities.sum(-1, keepdim=True) + leftover)
@@ -162,7 +168,7 @@ def _gradient_(
 
 
 class _Precomputed(torch.autograd.Function):
-    """A value whose gradients are known already; they are scaled in place and given away, once."""
+    """A value whose gradients are already computed; `backward` scales them in place and can run only once."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: list[Tensor | None], *inputs: Tensor) -> Tensor:  # noqa: ARG004
@@ -175,7 +181,7 @@ class _Precomputed(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             raise RuntimeError(
-                "the fusion loss gives its gradients once: compute it again, or sum losses first"
+                "the fusion loss can be differentiated only once: compute it again, or sum losses first"
             )
         unscaled = factor.device.type == "cpu" and factor.item() == 1.0
         return None, None, *(g if g is None or unscaled else g.mul_(factor) for g in gradients)

@@ -1,4 +1,4 @@
-"""How much of a teacher reaches the target, and who taught what: counts over blocks of windows.
+"""Coverage (how much of a source reaches the target) and attribution (which model each fused row came from).
 
 R   rows of a block        W   windows of it        M   models
 """
@@ -29,7 +29,7 @@ class _Part:
 
 @dataclass
 class CoverageCount:
-    """What of one source reaches the target's rows; add blocks, then read `percent`."""
+    """How much of one source reaches the target's rows: add blocks, then read `percent`."""
 
     parts: dict[str, _Part] = field(default_factory=lambda: defaultdict(_Part))
     aligned: int = 0
@@ -47,7 +47,7 @@ class CoverageCount:
         projected: "Projected",
         parts: Sequence[str],
     ) -> None:
-        """Count a block: `rows` [R] of the source, its distributions as projected, the windows' parts [W]."""
+        """Count a block: aligned source `rows` [R], their projection, and each window's corpus part [W]."""
         mass = np.where(projected.kept, 1.0 - projected.leftover.astype(np.float64), 0.0)
         part_of_row = np.repeat(np.array(parts, dtype=object), np.diff(ours.windows))
         for part in dict.fromkeys(parts):
@@ -66,14 +66,16 @@ class CoverageCount:
         self.by_offsets += int((~(ours.exact & theirs.exact)).sum())
 
     def percent(self) -> dict[str, float]:
-        """Percent, by what is counted.
+        """Each count as a percentage, by name.
 
-        positions: of the target's rows that keep a teacher; mass: of the teacher's mass that is kept on those
-        rows after top-k and vocabulary map; both in all and by corpus part. agreement: of the aligned rows on
-        which the source's own next token, mapped, is the target's (equal contexts may go on in tokens that
-        are cut differently). next_token: mass that the teacher, as the target sees it, gives to the token
-        that came. by_offsets: windows whose tokens do not reproduce the text (the tokenizer changed it), and
-        whose end bytes therefore come from character offsets.
+        positions: target rows that have a distribution from the source, of all target rows.
+        mass: probability left on those rows after top-k and the vocabulary map; like positions, for the whole
+            corpus and by part.
+        agreement: aligned rows where the source's next token maps to the target's next token (after the same
+            text the two may split what follows differently).
+        next_token: probability that the projected source gives to the target's ground-truth token.
+        by_offsets: windows whose tokens do not reproduce the text because the tokenizer changes it; their end
+            bytes come from character offsets.
         """
         rows, kept, mass = (sum(getattr(p, name) for p in self.parts.values()) for name in _SUMS)
         found = {
@@ -95,7 +97,7 @@ _SUMS = ("rows", "kept", "mass")
 
 @dataclass
 class AttributionCount:
-    """Which model taught how many rows of which document."""
+    """How many fused rows of each document came from each model."""
 
     names: Sequence[str]
     taught: dict[tuple[int, str], "NDArray[np.int64]"] = field(default_factory=dict)
@@ -109,7 +111,7 @@ class AttributionCount:
         windows: Iterable[tuple[int, str]],
         offsets: "NDArray[np.int64]",
     ) -> None:
-        """Count a block: the winner [R] (-1: none), mean weights [M], each window's (document, part)."""
+        """Count a block: winner of each row [R] (-1: none), mean weights [M], windows' (document, part)."""
         kept = int((winner >= 0).sum())
         total = np.zeros(len(self.names)) if self.share is None else self.share
         self.share = total + share * kept
@@ -120,7 +122,7 @@ class AttributionCount:
             self.taught[place] = self.taught.get(place, 0) + counts
 
     def by_document(self) -> dict[str, list[Any]]:
-        """Columns of a table: document, its part, model, rows that the model taught."""
+        """Columns of a table: document, its corpus part, model, rows that came from the model."""
         lines = [
             (document, part, name, int(count))
             for (document, part), counts in self.taught.items()
@@ -130,10 +132,10 @@ class AttributionCount:
         return dict(zip(("document", "part", "model", "rows"), map(list, columns), strict=True))
 
     def percent(self) -> dict[str, Any]:
-        """Percent of the taught rows, by who taught them: in all, by corpus part, and as mean weights.
+        """Percent of the fused rows that came from each model: in all, by corpus part, and as mean weights.
 
-        Of AvgCE's models a row counts for the one with the largest weight; mean weights count every one's
-        share in it. MinCE's weights are 0 and 1, so there both are the same.
+        Under AvgCE a row counts for the model with the largest weight, while mean weights count each model's
+        share of it. MinCE's weights are 0 and 1, so there the two are equal.
         """
         parts: dict[str, NDArray[np.int64]] = {}
         for (_, part), counts in self.taught.items():

@@ -1,7 +1,7 @@
-"""A causal language model in two halves: hidden states, and the head applied to as many of them as fit.
+"""A causal language model split into its body (hidden states) and its output head.
 
-Holding logits for every position of a batch costs positions x vocabulary; the head on its own can be applied
-to a chunk of positions at a time (extraction) or inside a chunked loss (training).
+Logits of all positions of a batch take positions x vocabulary of memory; a separate head can be applied to a
+chunk of positions at a time, in extraction and in the chunked loss of training.
 """
 
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ from fusion.lm_head import Head, Projection, finished
 
 @dataclass(frozen=True)
 class Decoder:
-    """`hidden` then `logits` equal the model's own forward; `split_model` checks it."""
+    """`logits(hidden(...))` equals the model's own forward; `split_model` checks this."""
 
     model: Any  # a transformers PreTrainedModel
     softcap: float | None
     scale: float
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """[B, L] token ids and mask -> [B, L, D] hidden states that the head reads."""
+        """Hidden states [B, L, D], the head's input, of token ids and attention mask [B, L]."""
         output = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[..., D] hidden states -> [..., V] logits."""
+        """Logits [..., V] of hidden states [..., D]."""
         head: nn.Module = self.model.get_output_embeddings()
         return finished(head(hidden), self.scale, self.softcap)
 
     @property
     def head(self) -> Head:
-        """The head for a loss: a `Projection` where the model's is no more than that, else `logits`."""
+        """The head as a `Projection` if the model's is a plain linear layer, else `logits`."""
         module = self.model.get_output_embeddings()
         hooked = module._forward_hooks or module._forward_pre_hooks
         if type(module) is nn.Linear and module.bias is None and not hooked:
@@ -44,10 +44,10 @@ class Decoder:
 
 
 def split_model(model: Any) -> Decoder:
-    """The model's two halves, proven equal to its own forward on a few tokens.
+    """Split a model into body and head, and check on a few tokens that together they equal its forward.
 
-    `model` may be wrapped by peft. Raises FusionError where they differ: an architecture whose head does more
-    than this module knows.
+    `model` may be wrapped by peft. Raises FusionError if they differ, which means that the architecture's
+    head does something this module does not know.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = inner.config

@@ -1,9 +1,9 @@
-"""Next-token distributions of one model over all windows: the likeliest tokens, and what they leave over.
+"""Next-token distributions of one model over all windows: top-k log-probabilities and the leftover mass.
 
     W   windows        S   tokens of a window (bos, text, eos)      R   rows of all windows, S - 1 for each
     N   rows of a batch         V   vocabulary         K   entries kept of each row
 
-Row t is the prediction after reading input_ids[0..t]; the token that came, `gold`, is input_ids[t + 1].
+Row t is the prediction after reading input_ids[0..t]; its ground-truth token, `gold`, is input_ids[t + 1].
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NO_BYTE = np.iinfo(np.int64).max
 
 
 class TopK(NamedTuple):
-    """The k likeliest tokens of N rows, likeliest first, with the rest's probability and the gold token's."""
+    """The k most likely tokens of N rows in descending order, the leftover, and the ground-truth token."""
 
     ids: NDArray[np.int32]  # [N, k]
     logprobs: NDArray[np.float16]  # [N, k], natural logarithm
@@ -34,7 +34,7 @@ class TopK(NamedTuple):
 
 
 class WindowScores(NamedTuple):
-    """How well a model predicted each window's text: sums, so that windows can be pooled."""
+    """How well a model predicted each window's text, as sums that can be pooled over windows."""
 
     nll: NDArray[np.float64]  # [W], nats
     bytes: NDArray[np.int64]  # [W], of the text that was predicted
@@ -45,8 +45,8 @@ class WindowScores(NamedTuple):
 class Distributions:
     """One model's rows over some windows, in memory (`shards` keeps them on disk).
 
-    Window w has tokens `token_offsets[w]` to `token_offsets[w + 1]` and rows `windows[w]` to `windows[w +
-    1]`.
+    Window w has the tokens `token_offsets[w]` to `token_offsets[w + 1]`, and the rows `windows[w]` to
+    `windows[w + 1]`.
     """
 
     windows: NDArray[np.int64]  # [W + 1]
@@ -69,7 +69,7 @@ class Distributions:
         k: int,
         vocabulary_size: int,
     ) -> Self:
-        """Room for all rows, tokens filled in, distributions still zero (fill them with `put`).
+        """Arrays for all rows, with the tokens filled in and the distributions zero (fill them with `put`).
 
         `vocabulary_size` is the width of the model's logits. Raises FusionError as `check_sizes` does.
         """
@@ -95,21 +95,22 @@ class Distributions:
 
     @property
     def last_read(self) -> NDArray[np.int64]:
-        """The token that each row has read last [R]; the next one is the one it predicts."""
+        """Index of the last token that each row has read [R]; it predicts the one after it."""
         before = np.repeat(self.token_offsets[:-1] - self.windows[:-1], np.diff(self.windows))
         return np.asarray(before + np.arange(len(self.gold_logprob)), np.int64)
 
     @property
     def read_to(self) -> NDArray[np.int64]:
-        """Bytes of its window that each row has read [R], plus 2^32 times the window's number.
+        """Number of bytes of its window that each row has read [R], plus 2^32 times the window's index.
 
-        Ascends over all windows, so that rows of two models that have read the same are found in one search.
+        Ascending over all windows, so that rows of two models that have read the same text can be matched in
+        one search.
         """
         return self._placed(self.last_read)
 
     @property
     def predicts_to(self) -> NDArray[np.int64]:
-        """As `read_to`, with the token that came after each row [R]."""
+        """As `read_to`, up to the end of the token that each row predicts [R]."""
         return self._placed(self.last_read + 1)
 
     def _placed(self, token: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -118,11 +119,11 @@ class Distributions:
 
     @property
     def gold(self) -> NDArray[np.int32]:
-        """The token that came after each row [R]."""
+        """Ground-truth token of each row [R]: the next token of the text."""
         return np.asarray(self.input_ids[self.last_read + 1], np.int32)
 
     def tokens(self, window: int) -> slice:
-        """The window's tokens; one more than its rows."""
+        """The window's tokens: one more than it has rows."""
         return slice(int(self.token_offsets[window]), int(self.token_offsets[window + 1]))
 
     def encoding(self, window: int) -> Encoding:
@@ -131,7 +132,7 @@ class Distributions:
         return Encoding(self.input_ids[tokens], self.ends[tokens], bool(self.exact[window]))
 
     def part(self, start: int, stop: int) -> "Distributions":
-        """Windows `start` to `stop`, as views; their numbers, rows and tokens count from 0."""
+        """Windows `start` to `stop` (excluded) as views, with windows, rows and tokens counted from 0."""
         rows = slice(int(self.windows[start]), int(self.windows[stop]))
         tokens = slice(int(self.token_offsets[start]), int(self.token_offsets[stop]))
         return Distributions(
@@ -157,7 +158,7 @@ class Distributions:
 
 
 def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where pieces of the given lengths [n] begin when they are joined, then where the last ends [n + 1]."""
+    """Start of each of n pieces of the given lengths when concatenated, then the total length: [n + 1]."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
@@ -166,7 +167,7 @@ def _joined(pieces: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
 
 
 def check_sizes(encodings: Sequence[Encoding], k: int, vocabulary_size: int) -> None:
-    """FusionError for k outside 1..256 or above the vocabulary, and for a token beyond it."""
+    """Raise FusionError if k is outside 1..256 or above the vocabulary's size, or a token id is beyond it."""
     if not 1 <= k <= min(MAX_TOP_K, vocabulary_size):
         raise FusionError(
             f"top-{k} of a vocabulary of {vocabulary_size} tokens",
@@ -187,13 +188,13 @@ def window_nll(
     *,
     unknown: int | None = None,
 ) -> WindowScores:
-    """Sums over each window's text of negative log-likelihood (nats), bytes and tokens.
+    """Negative log-likelihood (nats), bytes and tokens of each window's text, summed over the window.
 
-    Left out: eos, which stands for no byte, the first token of a model that reads no bos, which nothing
-    predicted, and tokens that begin before the window's `first_byte` [W] (`common_start` of several models).
+    Not counted: eos, which has no bytes; the first token of a model without bos, which is not predicted; and
+    tokens that begin before the window's `first_byte` [W] (`common_start` of several models).
 
-    `unknown` is the model's unk token: it says that there is something and not what, so each byte that it
-    hides costs log 256 more. Otherwise a model that cannot write a text would seem to know it best.
+    `unknown` is the model's unk token. It does not say which bytes it replaces, so each of them costs log 256
+    more; otherwise a model that cannot represent a text would seem to predict it best.
     """
     d = distributions
     starts, stops, window = _text_rows(d)
@@ -208,7 +209,7 @@ def window_nll(
 
 
 def unwritten_nats(d: Distributions, unknown: int | None) -> NDArray[np.float64]:
-    """What it costs to write the bytes that the `unknown` token hides, per row [R]: log 256 each."""
+    """Cost of the bytes that the `unknown` token replaces, per row [R] in nats: log 256 for each byte."""
     if unknown is None:
         return np.zeros(len(d.gold_logprob))
     token = d.last_read
@@ -217,11 +218,11 @@ def unwritten_nats(d: Distributions, unknown: int | None) -> NDArray[np.float64]
 
 
 def common_start(models: Sequence[Distributions]) -> NDArray[np.int64]:
-    """Per window [W] the first byte from which all models can be judged on the same text.
+    """First byte of each window [W] from which all models can be compared on the same text.
 
-    It is the first place at or after the latest of their first scored bytes (a model without bos has its
-    second token there) where a token of each model begins; where there is no such place, that latest byte;
-    where a model is scored on nothing, 0.
+    That is the first byte at which a token of every model begins, and which every model can predict (a model
+    without bos cannot predict its first token). If no such byte exists, it is the largest of the models'
+    first predicted bytes; if a model predicts nothing in the window, 0.
     """
     latest = np.max([_next_start(d, np.zeros(len(d.closed), np.int64)) for d in models], axis=0)
     common = latest
@@ -233,7 +234,7 @@ def common_start(models: Sequence[Distributions]) -> NDArray[np.int64]:
 
 
 def _next_start(d: Distributions, at_least: NDArray[np.int64]) -> NDArray[np.int64]:
-    """First byte [W] at or after `at_least` [W] where a scored token begins; NO_BYTE where none does."""
+    """First byte [W] at or after `at_least` [W] where a predicted token begins; NO_BYTE if none does."""
     starts, _, window = _text_rows(d)
     usable = (starts >= 0) & (starts >= at_least[window])
     found = np.full(len(d.closed), NO_BYTE)
@@ -242,7 +243,7 @@ def _next_start(d: Distributions, at_least: NDArray[np.int64]) -> NDArray[np.int
 
 
 def _text_rows(d: Distributions) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Per row [R]: first byte of the token it predicts (-1 for eos), the byte after it, and its window."""
+    """Per row [R]: first byte of the predicted token (-1 for eos), the byte after it, and the window."""
     token, lengths = d.last_read, np.diff(d.windows)
     starts = d.ends[token].astype(np.int64)
     starts[d.windows[1:][d.closed & (lengths > 0)] - 1] = -1
@@ -250,6 +251,6 @@ def _text_rows(d: Distributions) -> tuple[NDArray[np.int64], NDArray[np.int64], 
 
 
 def bits_per_byte(scores: WindowScores) -> NDArray[np.float64]:
-    """Bits per byte of each window [W]; nan where no byte was scored."""
+    """Bits per byte of each window [W]; nan where no byte was predicted."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(scores.bytes > 0, scores.nll / (scores.bytes * np.log(2.0)), np.nan)

@@ -1,14 +1,18 @@
-"""The nearest of many sequences of integers by Levenshtein distance, exactly.
+"""Exact nearest-neighbour search among sequences of integers by Levenshtein distance.
 
     Q, C   number of queries and of candidates         m, n   length of a query and of a candidate
     A      size of the candidates' alphabet            VP, VN, HP, HN   bits of Myers' recurrence
 
-A distance is worked out a column at a time in the bits of one word (Myers 1999, in the form of Hyyrö 2003,
-figure 3), beyond 64 symbols in a table. The search visits candidates by length, from the query's own
-outwards, and stops where the difference in length alone exceeds the best; symbols that one of the two lacks
-bound the distance from below and spare most of the rest; queries go in lexical order, so that the last one's
-nearest is a good start. Symbols outside the candidates' alphabet are all alike (none can match), so that many
-queries become one.
+A distance is computed column by column in the bits of one word (Myers 1999, in the form of Hyyrö 2003, figure
+3); queries of more than 64 symbols use a table. Four things keep the search short:
+
+- candidates are visited by length, starting at the query's own, until the difference in length alone exceeds
+  the best distance so far;
+- symbols that only one of the two sequences has give a lower bound of the distance, which rules out most
+  candidates;
+- queries are sorted, so that the nearest candidate of one is a good first guess for the next;
+- symbols outside the candidates' alphabet (*strangers*) can match nothing and share one code, so that many
+  queries become equal and are searched once.
 """
 
 from typing import Any, NamedTuple
@@ -20,8 +24,8 @@ from numpy.typing import NDArray
 from fusion.ragged import Ragged, first_places, keys, picked, recode
 
 _WORD = 64  # symbols of a query that fit one word
-_OWN, _TWICE = 80, 40  # of 128 bits: one for each frequent symbol, one for a second of the most frequent ...
-_SHARED = 128 - _OWN - _TWICE  # ... and some that the others share
+_OWN, _TWICE = 80, 40  # of 128 bits: one per frequent symbol, one per repetition of the most frequent ...
+_SHARED = 128 - _OWN - _TWICE  # ... and the rest shared by all other symbols
 _FAR = 1 << 40
 _ONE, _ZERO = np.uint64(1), np.uint64(0)
 _M1, _M2, _M4 = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -29,23 +33,23 @@ _BYTES = np.uint64(0x0101010101010101)
 
 
 class _Candidates(NamedTuple):
-    """Candidates by ascending length, then place; `low` and `high` are the symbols they have, as bits."""
+    """Candidates sorted by length, then index; bits in `low` and `high` say which symbols they have."""
 
     symbols: NDArray[np.int32]
     offsets: NDArray[np.int64]
     low: NDArray[np.uint64]
     high: NDArray[np.uint64]
-    places: NDArray[np.int64]  # as the caller counts them
+    places: NDArray[np.int64]  # index in the caller's order
     starts: NDArray[np.int64]  # [longest + 2]: where the candidates of each length begin
 
 
 def nearest(
     queries: Ragged, candidates: Ragged, *, threshold: float | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Place of each query's nearest candidate and its distance, int32 [Q]; -1 and -1 for none.
+    """Index of each query's nearest candidate and its distance, int32 [Q]; -1 and -1 for none.
 
-    Candidates with distance / longer length > `threshold` are left out first, if there is one; then the least
-    distance decides, then the lowest place.
+    With a `threshold`, candidates with distance / longer length above it are not considered. Ties go to the
+    lowest index.
     """
     place, distance = np.full(len(queries.lengths), -1, np.int32), np.full(len(queries.lengths), -1, np.int32)
     coded, others = recode(queries, candidates)
@@ -112,9 +116,10 @@ _popcount: Any = njit(cache=True, inline="always")(_count_bits)
 def _presence_of(
     symbols: NDArray[np.int32], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
-    """Which symbols each sequence has, as 128 bits, and how many of its symbols are strangers.
+    """The symbols of each sequence as 128 bits, and the number of its symbols that are strangers.
 
-    A bit that one sequence has and another lacks takes an edit of its own: no symbol sets two bits at once.
+    Every symbol of a sequence sets at most one bit, so each bit that only one of two sequences has stands for
+    at least one edit.
     """
     count = len(offsets) - 1
     low, high, strangers = np.zeros(count, np.uint64), np.zeros(count, np.uint64), np.zeros(count, np.int64)
@@ -144,7 +149,7 @@ _alphabet: Any = njit(cache=True)(_alphabet_size)
 
 
 def _write_marks(pattern: NDArray[np.int32], marks: NDArray[np.uint64]) -> None:
-    """Per symbol of the alphabet, the pattern's positions that hold it; bit k is position k."""
+    """For each symbol of the alphabet, mark the positions where the pattern has it; bit k is position k."""
     for k in range(min(len(pattern), _WORD)):
         if pattern[k] >= 0:
             marks[pattern[k]] |= _ONE << np.uint64(k)
@@ -161,7 +166,7 @@ _unmark: Any = njit(cache=True)(_clear_marks)
 
 
 def _myers_distance(marks: NDArray[np.uint64], m: int, text: NDArray[np.int32], cut: int) -> int:
-    """Distance of a pattern of 1 to 64 symbols; any number above `cut` if the distance is."""
+    """Distance for a pattern of 1 to 64 symbols; if it exceeds `cut`, some number above `cut`."""
     VP, VN = ~_ZERO, _ZERO
     last = _ONE << np.uint64(m - 1)
     score, left = m, len(text)
@@ -185,7 +190,7 @@ _myers: Any = njit(cache=True)(_myers_distance)
 
 
 def _table_distance(pattern: NDArray[np.int32], text: NDArray[np.int32], cut: int) -> int:
-    """Distance by the textbook's table, two rows at a time; any number above `cut` if the distance is."""
+    """Distance by the textbook table, two rows at a time; if it exceeds `cut`, some number above `cut`."""
     n = len(text)
     before, row = np.arange(n + 1), np.empty(n + 1, np.int64)
     for i in range(len(pattern)):
@@ -217,7 +222,7 @@ _pair: Any = njit(cache=True)(_pair_distance)
 
 
 def _most_edits(share: float, longer: int) -> int:
-    """Edits that the threshold allows to a pair whose longer sequence has `longer` symbols."""
+    """Largest distance that the threshold allows if the longer sequence has `longer` symbols."""
     return _FAR if share == np.inf else int(share * longer + 1e-9)
 
 
@@ -234,14 +239,17 @@ def _scan_length(
     best: int,
     at: int,
 ) -> tuple[int, int]:
-    """The better of candidate `at` (or -1), `best` away, and those of one length within `limit` edits."""
+    """(distance, candidate) of the best of candidate `at` (-1: none; distance `best`) and those of `length`.
+
+    Candidates more than `limit` edits away are not considered.
+    """
     low, high, strangers = presence
     gap = abs(length - len(pattern))
     where = candidates.places[at] if at >= 0 else _FAR
     for i in range(candidates.starts[length], candidates.starts[length + 1]):
         place = candidates.places[i]
         cut = min(best if place < where else best - 1, limit)
-        if gap > cut:  # places ascend, so the rest fare no better
+        if gap > cut:  # the others of this length have higher indices, so none of them can win
             break
         if _popcount(low & ~candidates.low[i]) + _popcount(high & ~candidates.high[i]) + strangers > cut:
             continue
@@ -265,7 +273,7 @@ def _search_one(
     share: float,
     start: int,
 ) -> tuple[int, int]:
-    """Least distance and the candidate that has it, -1 for none; `start`, or -1, is tried first."""
+    """(distance, candidate) of the nearest candidate, -1 for none; `start` is tried first unless it is -1."""
     m, longest = len(pattern), len(candidates.starts) - 2
     best, at = _FAR, -1
     if start >= 0:
@@ -297,7 +305,7 @@ def _search_patterns(
     place: NDArray[np.int32],
     distance: NDArray[np.int32],
 ) -> None:
-    """Nearest candidate of every pattern, into `place` and `distance`."""
+    """Write the nearest candidate of every pattern into `place` and `distance`."""
     marks = np.zeros(_alphabet(candidates.symbols), np.uint64)
     at = -1
     for q in range(len(offsets) - 1):

@@ -1,4 +1,4 @@
-"""The one error that the numerical rooms raise, and the check that a choice is one of those there are."""
+"""The exception that this package raises, and checks of named values with suggestions."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -6,7 +6,7 @@ from typing import get_args
 
 
 class FusionError(ValueError):
-    """What is wrong, where and why; `remedy` says what to do about it."""
+    """An error with a message (what is wrong, where, why) and a `remedy` (what to do about it)."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
@@ -18,9 +18,9 @@ class FusionError(ValueError):
 
 
 def one_of(name: str, value: str, choices: object) -> None:
-    """Refuse a `value` of the parameter `name` that is none of `choices`, a Literal of strings.
+    """Raise FusionError unless `value` of the parameter `name` is one of `choices`, a Literal of strings.
 
-    Without it a misspelt choice would silently mean whichever branch comes last.
+    Without this check a misspelt choice would silently be treated as one of the others.
     """
     known = get_args(choices)
     if value not in known:

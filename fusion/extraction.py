@@ -1,10 +1,10 @@
-"""Read windows with a model and keep its next-token distributions.
+"""Extraction of a model's next-token distributions over windows, in memory or into a store on disk.
 
     W   windows        S   tokens of a window        B x L   a padded batch        D   width of hidden states
-    N   rows of a batch, its windows' tokens but for each one's last               V   vocabulary
+    N   rows of a batch, one for each token but a window's last                    V   vocabulary
 
-Windows of similar length share a batch, so little is padded; the head is applied to real positions that
-predict something, and [N, V] is never held (`likeliest`).
+Windows of similar length share a batch, so there is little padding. The head is applied only to positions
+that predict a token, and logits [N, V] are never held at once (`likeliest`).
 """
 
 import json
@@ -25,7 +25,7 @@ from fusion.tokens import Encoding
 from fusion.top_k import likeliest
 
 BATCH_TOKENS = 4096
-SHARD_ROWS = 1 << 18  # a killed extraction repeats at most so many rows
+SHARD_ROWS = 1 << 18  # a killed extraction repeats at most this many rows
 Report = Callable[[int, int], None]
 
 
@@ -38,11 +38,11 @@ def extract(
     batch_tokens: int = BATCH_TOKENS,
     report: Report = lambda done, total: None,
 ) -> Distributions:
-    """The model's distributions over all windows, in their order, in memory.
+    """Compute the model's distributions over all windows, in order, in memory.
 
-    `closed[w]` says that window w ends with eos. Raises FusionError naming model and window where logits are
-    not finite, for k outside 1..256 or above the vocabulary, for tokens beyond the model's logits, and for
-    `closed` that is not as long as `encodings`.
+    `closed[w]` says whether window w ends with eos. Raises FusionError if logits are not finite (naming model
+    and window), k is outside 1..256 or above the vocabulary's size, a token is beyond the model's logits, or
+    `closed` and `encodings` differ in length.
     """
     check_closed(encodings, closed)
     model.eval()
@@ -64,9 +64,9 @@ def extract_to(
     shard_rows: int = SHARD_ROWS,
     report: Report = lambda done, total: None,
 ) -> DistributionStore:
-    """`extract` into a store on disk, in shards of at most `shard_rows` rows (or a window).
+    """As `extract`, into a store on disk, in shards of at most `shard_rows` rows (at least one window).
 
-    Shards that an earlier call with the same model, windows and k left in the folder are kept: the first
+    Shards left in the folder by an earlier call with the same model, windows and k are kept; the first
     `report` says how many windows they hold.
     """
     model.eval()
@@ -86,9 +86,9 @@ def extract_to(
 
 
 def length_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of at most `batch_tokens` padded tokens (one window at least), longest first.
+    """Indices in batches of at most `batch_tokens` padded tokens (at least one window), longest first.
 
-    Longest first: the batch that needs most memory fails at the start, not after an hour.
+    Longest first, so that a batch too large for memory fails at the start and not after an hour.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -107,7 +107,7 @@ def _fill(
     batch_tokens: int,
     first_window: int = 0,
 ) -> Iterator[int]:
-    """Fill `out` batch by batch; yields how many windows are done. `first_window` is for error messages."""
+    """Fill `out` batch by batch; yields the number of windows done. `first_window` is for error messages."""
     done = 0
     for batch in length_batches([len(e.input_ids) for e in encodings], batch_tokens):
         sizes = np.array([max(len(encodings[i].input_ids) - 1, 0) for i in batch])
@@ -122,10 +122,10 @@ def _fill(
 
 @torch.inference_mode()
 def _read(decoder: Decoder, sequences: Sequence[NDArray[np.int32]], k: int, owner: NDArray[np.int64]) -> TopK:
-    """Rows [N] of a batch's windows, one after the other; `owner` [N] numbers each row's window."""
+    """Rows [N] of a batch's windows, one window after the other; `owner` [N] is each row's window."""
     device = decoder.model.get_input_embeddings().weight.device
     ids, mask = _padded(sequences)
-    predicts = mask[:, 1:].bool()  # a token is there, and one comes after it
+    predicts = mask[:, 1:].bool()  # positions of a token that has a next token
     hidden = decoder.hidden(ids.to(device), mask.to(device))[:, :-1][predicts.to(device)]
     name = decoder.model.config.name_or_path or decoder.model.config.model_type
     return likeliest(
@@ -134,7 +134,7 @@ def _read(decoder: Decoder, sequences: Sequence[NDArray[np.int32]], k: int, owne
 
 
 def _padded(sequences: Sequence[NDArray[np.int32]]) -> tuple[Tensor, Tensor]:
-    """Token ids and mask, both int64 [B, L], padded on the right (padding is never looked at)."""
+    """Token ids and mask, both int64 [B, L], padded on the right (padding is never attended to)."""
     length = max(len(s) for s in sequences)
     ids = torch.zeros(len(sequences), length, dtype=torch.int64)
     mask = torch.zeros(len(sequences), length, dtype=torch.int64)
@@ -149,12 +149,12 @@ def _width(decoder: Decoder) -> int:
 
 
 def _origin(model: Any) -> str:
-    """A digest of all that decides what a model says: configuration, parameters and buffers, bit by bit.
+    """Digest of everything that determines a model's output: configuration, parameters and buffers.
 
     About 1 s of one core for each GB of weights (0.5 to 1 where the processor has SHA-256 instructions).
     """
     settings = json.loads(model.config.to_json_string(use_diff=False))
-    settings.pop("_name_or_path", None)  # where it lies does not matter
+    settings.pop("_name_or_path", None)  # its folder does not matter
     digest = sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -1,8 +1,9 @@
-"""Fusion functions by name (`Method.function`). A new one is a function and a line in `FUSION_FUNCTIONS`.
+"""Registry of fusion functions by name (`Method.function`).
 
     M   sources        R   rows of the target
 
-Functions import what they use when they are called: the names alone cost nothing.
+A new one is a function and a line in `FUSION_FUNCTIONS`. Functions import what they need when they are
+called, so that reading the names imports nothing heavy.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class FunctionChoices(Protocol):
-    """What of the method a fusion function reads; `fusion.method.Method` has it."""
+    """The fields of `fusion.method.Method` that a fusion function reads."""
 
     @property
     def avgce_weights(self) -> "AvgceWeights": ...
@@ -29,10 +30,10 @@ class FunctionChoices(Protocol):
 
 @dataclass(frozen=True)
 class FunctionRule:
-    """How a named function makes one distribution of several.
+    """How a named function combines several distributions into one.
 
-    combine: from M projected sources and their qualities [M, R], lower being better.
-    width: entries of a fused row, from the entries of each source's rows.
+    combine: takes M projected sources and their qualities [M, R] (lower is better).
+    width: number of entries of a fused row, given the number of entries of each source's rows.
     attributed: what it means that a row is attributed to a source, as a heading.
     """
 
@@ -56,6 +57,6 @@ def _avgce(
 
 
 FUSION_FUNCTIONS: dict[str, FunctionRule] = {
-    "mince": FunctionRule(_mince, width=max),  # a row is one source's
+    "mince": FunctionRule(_mince, width=max),  # each row is copied from one source
     "avgce": FunctionRule(_avgce, width=sum, attributed="positions where its weight is largest"),
 }

@@ -1,11 +1,11 @@
-"""Fusion functions: several models' distributions at a target's rows become one.
+"""Fusion functions, MinCE and AvgCE: several models' distributions at each target row become one.
 
     M   models, the target itself first          G   groups (documents or windows)          W   windows
     R   rows of the target                       K   entries of a row
 
-Both functions weigh models by how well they predict the text, lower being better: bits per byte, which
-compares models whatever their tokens, or cross-entropy per token, which the paper uses and which favours
-short tokens.
+Both compare models by their *quality*, how well they predict the text (lower is better): bits per byte, which
+is comparable between tokenizers, or the paper's cross-entropy per token, which favours tokenizers with short
+tokens.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from fusion.projection import Projected, merge_entries
 
 
 class Fused(NamedTuple):
-    """One distribution per target row, and whom it came from."""
+    """Fused rows: one distribution per target row, and which models it came from."""
 
     distribution: Projected
     winner: NDArray[np.int8]  # [R] model with the largest weight, -1 where no model has a row
@@ -29,10 +29,10 @@ class Fused(NamedTuple):
 
 
 def group_quality(scores: WindowScores, groups: NDArray[np.int64], quality: Quality) -> NDArray[np.float64]:
-    """Quality [G] of one model over the windows [W] of each group, pooled by sums; infinite where nothing is
-    scored.
+    """Quality [G] of one model over the windows of each group; infinite for a group with nothing scored.
 
-    `groups` [W] numbers each window's group from 0: its document, or the window itself.
+    It is a ratio of sums over the group's windows, not a mean of ratios. `groups` [W] is each window's group,
+    counted from 0: its document, or the window itself.
     """
     one_of("quality", quality, Quality)
     units = scores.bytes * np.log(2.0) if quality == "bits_per_byte" else scores.tokens
@@ -43,10 +43,10 @@ def group_quality(scores: WindowScores, groups: NDArray[np.int64], quality: Qual
 def token_quality(
     distributions: Distributions, rows: NDArray[np.int32], quality: Quality, *, unknown: int | None = None
 ) -> NDArray[np.float64]:
-    """Quality [R] of one model at each target row, by the token it predicted there; infinite without a row.
+    """Quality [R] of one model at each target row, from its next token there; infinite without a row.
 
-    rows [R] number the model's rows over the whole corpus, -1 for none. A token of no byte (eos) counts as
-    one; the `unknown` token pays for what it hides, as in `window_nll`.
+    rows [R] are the model's aligned rows over the whole corpus, -1 for none. A token without bytes (eos)
+    counts as one byte; an `unknown` token costs extra for the bytes it replaces, as in `window_nll`.
     """
     one_of("quality", quality, Quality)
     d = distributions
@@ -58,16 +58,15 @@ def token_quality(
 
 
 def spread(group_quality: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Quality [R] of each row, from that of its group; `groups` [R]."""
+    """Quality [R] of each row, taken from its group; `groups` [R]."""
     return np.asarray(group_quality[groups], np.float64)
 
 
 def mince(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
-    """MinCE (Wan et al. 2024, section 3.2): per row the distribution of the model with the lowest quality [M,
-    R].
+    """MinCE (Wan et al. 2024, section 3.2): each row is copied from the model with the lowest quality [M, R].
 
-    Qualities that are constant over a document decide per document. Ties go to the first model. Where the
-    winner has no row, there is no teacher, though another model may have one.
+    With qualities that are constant over a document, one model is chosen per document. Ties go to the first
+    model. Where the chosen model has no row, the fused row is empty, even if another model has one.
     """
     _check(models, quality)
     best = np.argmin(_known(quality), axis=0)
@@ -95,14 +94,13 @@ def avgce(
     *,
     weights: AvgceWeights = DEFAULT_AVGCE_WEIGHTS,
 ) -> Fused:
-    """AvgCE (Wan et al. 2024, section 3.2): the mean of all models' distributions, weighted by
-    softmax(-quality).
+    """AvgCE (Wan et al. 2024, section 3.2): mean of the models' distributions, weighted by softmax(-quality).
 
-    Per row, over the models that have one there; quality is [M, R]. Entries are united: K is the sum of the
-    models'.
+    The mean of each row is over the models that have one there; quality is [M, R]. A fused row has room for
+    all entries of all models: its K is the sum of theirs.
 
-    weights: "release" is softmax(exp(-quality)), which the released code computes and which hardly tells
-        models apart: its scores lie between 0 and 1, so no weight is more than e times another.
+    weights: "release" is softmax(exp(-quality)), as the released code computes it. It hardly distinguishes
+        models: exp(-quality) is between 0 and 1, so no weight is more than e times another.
     """
     one_of("weights", weights, AvgceWeights)
     _check(models, quality)
@@ -128,12 +126,12 @@ def _check(models: Sequence[Projected], quality: NDArray[np.float64]) -> None:
 
 
 def _known(quality: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quality with the worst in place of what is not known."""
+    """Quality with infinity, the worst value, in place of nan."""
     return np.where(np.isnan(quality), np.inf, quality)
 
 
 def _softmax(scores: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Softmax over models [M, R] of those present; 0 for the others, and for a row where none is."""
+    """Softmax [M, R] over the models present in each row; 0 for all others."""
     masked = np.where(present, scores, -np.inf)
     top = masked.max(0)
     raised = np.exp(masked - np.where(np.isfinite(top), top, 0.0))
@@ -142,5 +140,5 @@ def _softmax(scores: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray
 
 
 def _ratio(sums: NDArray[Any], units: NDArray[Any]) -> NDArray[np.float64]:
-    """Sums per unit; infinite where there are none."""
+    """Sums per unit; infinite where there are no units."""
     return np.where(units > 0, sums / np.where(units > 0, units, 1.0), np.inf)

@@ -1,4 +1,4 @@
-"""Fusing a corpus block by block: sources at the target's rows, weighed by quality, made one.
+"""Fusing of stored distributions, block by block: projection of sources, their qualities, fused rows.
 
 W   windows        R   rows of the target        M   sources, the target before fusion among them
 """
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """One model that takes part: its distributions, its map to the target, its aligned rows.
+    """One model of the fusion: its distributions, vocabulary map and alignment.
 
-    rows: its row for each row of the target over the whole corpus, -1 for none; None for the target itself.
+    rows: the aligned row for each row of the target over the whole corpus, -1 for none; None if this source
+        is the target itself.
     unknown: its unk token.
     """
 
@@ -38,7 +39,7 @@ class Source:
     unknown: int | None
 
     def rows_of(self, target: "DistributionStore", start: int, stop: int) -> "NDArray[np.int32]":
-        """Rows of the block [start, stop) of windows, numbered within it."""
+        """Aligned rows for the block of windows [start, stop), counted from the start of the block."""
         here = slice(int(target.windows[start]), int(target.windows[stop]))
         if self.rows is None:
             return np.arange(here.stop - here.start, dtype=np.int32)
@@ -47,7 +48,7 @@ class Source:
 
 
 def fused_width(sources: Sequence[Source], method: "Method") -> int:
-    """Entries of a fused row."""
+    """Number of entries of a fused row."""
     moved = method.next_token == "text"
     widths = [s.store.top_k + (moved and s.rows is not None) for s in sources]
     return FUSION_FUNCTIONS[method.function].width(widths)
@@ -60,9 +61,9 @@ def fuse_block(
     windows: tuple[int, int],
     method: "Method",
 ) -> "Fused":
-    """The fused rows of windows [start, stop).
+    """Fused rows of the windows [start, stop) given in `windows`.
 
-    qualities [M, W] of all windows, as `window_quality` gives them; None weighs token by token.
+    qualities: [M, W] of all windows, from `window_quality`; None if sources are weighed at each token.
     """
     block = target.block(*windows)
     projected, by_token = [], []
@@ -91,10 +92,10 @@ def fuse_block(
 def window_quality(
     sources: Sequence[Source], documents: Sequence[int], method: "Method"
 ) -> "NDArray[np.float64] | None":
-    """How well each source predicts the document or window of every window [M, W]; lower is better.
+    """Quality of each source at each window [M, W], over its document or the window alone; lower is better.
 
-    All are judged on the same bytes: windows count from the first byte that each of them can score.
-    documents [W]: the number of each window's document. None where sources are weighed token by token.
+    All sources are compared on the same bytes: a window counts from the first byte that all of them can
+    predict. documents [W]: each window's document. None if sources are weighed at each token.
     """
     if method.granularity == "token":
         return None

@@ -1,11 +1,11 @@
-"""What the authors' released code computes (Wan et al. 2024), for whoever must compare with it. Not for use.
+"""Alignment and projection as in the authors' released code (Wan et al. 2024), for comparison only.
 
     S_t, S_s   tokens of a window as target and source read it        K   entries of a row, -1 for none
 
-Tokens are compared by their tokenizers' spelling. It differs from `fusion.alignment` in more than that: a
-token of the source may meet several of the target's; special tokens are text; of several source tokens that
-become one target token the first is kept and the rest dropped; kept entries are made to add up to one; and
-where nothing is aligned the *current* token is taught, although row t predicts the token after it.
+Differences from `fusion.alignment` and `fusion.projection`: tokens are compared by their tokenizers'
+spelling; a source token may match several target tokens; special tokens are treated as text; of several
+source tokens that map to one target token only the first is kept; kept entries are scaled to add up to one;
+and a position without alignment learns the *current* token, although row t predicts the token after it.
 """
 
 from typing import Any, NamedTuple
@@ -20,10 +20,10 @@ from fusion.vocabulary import VocabularyMap
 
 
 class ReleasedRows(NamedTuple):
-    """Top-k logits of a source at the target's tokens, in the order in which the source has them.
+    """Top-k logits of a source at the target's tokens, in the source's order.
 
-    `ids` int32 and `logits` float64 [S_t, K]: entry first, -1 and 0 behind. `aligned` bool [S_t] is False on
-    rows that hold only the current token, at logit 1.
+    `ids` int32 and `logits` float64 [S_t, K]: entries first, then padding of -1 and 0. `aligned` bool [S_t]
+    is False for rows that have only the current token, with logit 1.
     """
 
     ids: NDArray[np.int32]
@@ -31,7 +31,7 @@ class ReleasedRows(NamedTuple):
     aligned: NDArray[np.bool_]
 
     def probabilities(self, temperature: float = 1.0) -> NDArray[np.float32]:
-        """Softmax over the entries of each row, [S_t, K]: nothing is left over but on rows without entry."""
+        """Softmax over the entries of each row [S_t, K]; all zero for rows without entries."""
         present = self.ids >= 0
         scaled = np.where(present, self.logits / temperature, -np.inf)
         top = np.max(scaled, axis=-1, keepdims=True, initial=-np.inf)
@@ -39,7 +39,7 @@ class ReleasedRows(NamedTuple):
         return np.asarray(powers / np.maximum(powers.sum(-1, keepdims=True), 1e-300), np.float32)
 
     def leftover(self) -> NDArray[np.float32]:
-        """Probability of tokens that are not listed, [S_t]: 0, or 1 on rows without entry."""
+        """Probability of tokens that are not listed [S_t]: 0, or 1 for rows without entries."""
         return np.asarray((self.ids < 0).all(-1), np.float32)
 
 
@@ -50,10 +50,10 @@ def align_release(
     source: Spellings,
     source_map: VocabularyMap | None,
 ) -> Rows:
-    """The source's row for each row of the target, int32 [S_t - 1], -1 for none, as `align_em` gives them.
+    """Align rows: the source row for each target row, int32 [S_t - 1], -1 for none, as in `align_em`.
 
-    Ids are whole windows. With a vocabulary map (from `map_spelling`) also where it takes the source's token
-    to the target's.
+    Ids are of whole windows. With a vocabulary map (from `map_spelling`), also where it sends the source
+    token to the target token.
     """
     rows = match_tokens(target_ids, source_ids, target, source, source_map)[:-1]
     return np.where(rows < len(source_ids) - 1, rows, -1).astype(np.int32)
@@ -66,10 +66,10 @@ def match_tokens(
     source: Spellings,
     source_map: VocabularyMap | None,
 ) -> Rows:
-    """The one source token that meets each target token on the cheapest path, int32 [S_t].
+    """The only source token that matches each target token on the cheapest path, int32 [S_t].
 
-    -1 where several do, and where the two are neither spelled alike but for the space's mark nor mapped. The
-    path's costs are edits of the spelling without these marks.
+    -1 if several match, or if the two tokens are neither mapped nor spelled the same apart from the marker
+    for a space. The path's costs are edit distances of the spellings without these markers.
     """
     if source_map is not None:
         source_map.check(len(source.pieces), len(target.pieces))
@@ -92,10 +92,11 @@ def transform_logits(
     logits: NDArray[Any],
     source_map: VocabularyMap,
 ) -> ReleasedRows:
-    """A source's top-k `logits` of tokens `indices` [S_s, K] at the target's tokens `target_ids` [S_t].
+    """Project a source's top-k `logits` of tokens `indices` [S_s, K] onto the target's tokens [S_t].
 
     `rows` [S_t] is from `match_tokens`; `source_map` is `map_same_spelling` ("hard") or `map_spelling`
-    ("soft"). Entries without a target token are dropped, and of those that become the same the first is kept.
+    ("soft"). Entries that map to no target token are dropped; of several that map to the same one, the first
+    is kept.
     """
     aligned = rows >= 0
     picked = rows[aligned]
@@ -113,7 +114,7 @@ def _agree(
     source: Spellings,
     source_map: VocabularyMap | None,
 ) -> NDArray[np.bool_]:
-    """Which pairs of tokens the release takes for the same."""
+    """Which pairs of tokens the released code treats as the same."""
     alike = [
         source.respell(s, target) == target.pieces[t]
         for t, s in zip(target_ids.tolist(), source_ids.tolist(), strict=True)
@@ -125,7 +126,7 @@ def _agree(
 def _first_kept(
     ids: NDArray[np.int32], logits: NDArray[Any]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Entries [R, K] whose id is not -1 and not that of an earlier one, moved to the front."""
+    """Entries [R, K] without those of id -1 or an earlier entry's id; what is kept moves to the front."""
     dropped = first_of_equals(ids) < 0
     order = np.argsort(dropped, axis=-1, kind="stable")
     gone = np.take_along_axis(dropped, order, -1)

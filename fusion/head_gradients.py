@@ -1,9 +1,10 @@
-"""From a chunk's hidden states to logits and, with a gradient of those, back again; gradients add up.
+"""Forward and backward pass of the output head, one chunk of rows at a time, with accumulated gradients.
 
     n   rows of a chunk       D   width of the hidden states       V   vocabulary
 
-The loss knows its own gradient with respect to the logits. What is left to automatic differentiation is the
-head, and of a plain projection not even that: its weight's gradient grows in place.
+The loss computes its own gradient with respect to the logits, so only the head is left to differentiate. A
+plain projection is differentiated here by hand, accumulating its weight's gradient in place; any other head
+goes through autograd.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ from fusion.errors import FusionError
 from fusion.hf_settings import FLOAT16
 from fusion.lm_head import Head, Projection, finished
 
-_BLOCK = 8192  # columns of a low-precision weight's gradient that are widened at a time
+_BLOCK = 8192  # tokens of a low-precision weight's gradient that are converted to float32 at a time
 
 
 class HeadPass(Protocol):
-    """The head applied to one chunk after the other. `logits` first, then `push` for the same rows."""
+    """Applies the head to one chunk after the other: call `logits`, then `push` for the same rows."""
 
     hidden_gradient: Tensor | None  # [N, D]; None where the hidden states need none
 
@@ -28,14 +29,17 @@ class HeadPass(Protocol):
         """Logits [n, V] in float32, which the caller may overwrite."""
 
     def push(self, rows: slice, gradient: Tensor) -> None:
-        """Add what d loss / d logits [n, V] means for the hidden states and for what the head learns."""
+        """Backpropagate d loss / d logits [n, V] to the hidden states and the head's learned tensors."""
 
     def learned_gradients(self) -> list[Tensor]:
-        """One per learned tensor, in its dtype."""
+        """The accumulated gradient of each learned tensor, in that tensor's dtype."""
 
 
 def open_pass(head: Head, hidden: Tensor, learned: Sequence[Tensor]) -> HeadPass:
-    """The pass that suits `head`, over hidden states [N, D]; `learned` as `learned_by` returns it."""
+    """A pass over hidden states [N, D] that suits `head`; `learned` is what `learned_by` returns.
+
+    Raises FusionError for training in float16.
+    """
     if (hidden.requires_grad or learned) and torch.float16 in (hidden.dtype, _autocast_dtype(hidden)):
         raise FusionError(
             f"training in float16: {FLOAT16}", remedy="train in bfloat16 (bf16: true) or float32"
@@ -46,7 +50,10 @@ def open_pass(head: Head, hidden: Tensor, learned: Sequence[Tensor]) -> HeadPass
 
 
 class _ProjectionPass:
-    """Without a graph: [n, V] once (twice in low precision or with a soft cap), no [V, D] but the sum."""
+    """A plain projection, without autograd.
+
+    Holds [n, V] once (twice in low precision or with a soft cap) and [V, D] only as accumulated gradient.
+    """
 
     def __init__(self, head: Projection, hidden: Tensor, learns: bool) -> None:
         dtype = _autocast_dtype(hidden) or head.weight.dtype
@@ -80,7 +87,7 @@ class _ProjectionPass:
 
 
 class _AnyPass:
-    """Through automatic differentiation, one chunk at a time."""
+    """Any other head, through autograd, one chunk at a time."""
 
     def __init__(self, head: Head, hidden: Tensor, learned: Sequence[Tensor]) -> None:
         self.head, self.hidden, self.learned = head, hidden, learned
@@ -118,7 +125,7 @@ def _autocast_dtype(tensor: Tensor) -> torch.dtype | None:
 
 
 def _add_outer(total: Tensor, gradient: Tensor, hidden: Tensor) -> None:
-    """total [V, D] += gradient [n, V] transposed @ hidden [n, D], in total's float32."""
+    """Compute total [V, D] += gradient [n, V] transposed @ hidden [n, D], summed in total's float32."""
     if gradient.dtype == total.dtype:
         total.addmm_(gradient.T, hidden)
         return

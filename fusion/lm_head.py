@@ -1,4 +1,4 @@
-"""The last step of a language model, hidden states to logits, and what of it learns.
+"""The output head of a language model (hidden states to logits), and its learned tensors.
 
 D   width of the hidden states       V   vocabulary
 """
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 Head = Callable[[Tensor], Tensor]
-"""Hidden states [..., D] -> logits [..., V], each row for itself."""
+"""Hidden states [..., D] -> logits [..., V], each row on its own."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """The usual head: hidden @ weight.T, scaled (Cohere), soft-capped (Gemma-2) or as it is.
+    """The usual head: hidden @ weight.T, optionally scaled (Cohere) or soft-capped (Gemma 2).
 
-    Any callable will do as a head; the gradients of this one are worked out in place.
+    Any callable can be a head; for this one gradients are computed without autograd.
     """
 
     weight: Tensor  # [V, D]
@@ -29,16 +29,16 @@ class Projection:
 
 
 def finished(logits: Tensor, scale: float, softcap: float | None) -> Tensor:
-    """Projected hidden states -> logits: softcap * tanh(scale * logits / softcap)."""
+    """Logits from projected hidden states: softcap * tanh(scale * logits / softcap)."""
     if scale != 1.0:
         logits = logits * scale
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
 
 def learned_by(head: Head, hidden: Tensor) -> tuple[Tensor, ...]:
-    """The leaf tensors that `head` reads and that need gradients: weight, bias, adapters.
+    """The leaf tensors of `head` that require gradients: weight, bias, adapters.
 
-    Found by walking the graph of an empty call, so that any callable can be a head.
+    Found by walking the autograd graph of a call on no rows, so that any callable can be a head.
     """
     if isinstance(head, Projection):
         return (head.weight,) if head.weight.requires_grad else ()

@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al. 2022) through peft: wrap a model, train the adapters, merge them back."""
+"""LoRA adapters (Hu et al. 2022) through peft: wrap a model, train the adapters, merge them into it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from fusion.hf_settings import LORA_SET_HERE, LORA_SYNONYMS
 
 @contextmanager
 def with_adapters(model: Any, settings: Mapping[str, Any], seed: int) -> Iterator[Any]:
-    """The model with new adapters, everything else frozen; afterwards `model` is a plain one again.
+    """Context with new adapters on the model and all else frozen; afterwards `model` is a plain model again.
 
-    settings: peft's own LoraConfig names (r, lora_alpha, target_modules, ...). The adapters change nothing
-    until they are trained. They are merged into the weights on leaving, or dropped where that is by an error.
-    Raises FusionError on names that peft does not know, values that it refuses and absent modules.
+    settings: names of peft's LoraConfig (r, lora_alpha, target_modules, ...). New adapters do not change the
+    model's output until they are trained. On leaving, they are merged into the weights, or dropped after an
+    error. Raises FusionError for names that peft does not know, values that it refuses and missing modules.
     """
     learns = [p.requires_grad for p in model.parameters()]
     parameters = list(model.parameters())
@@ -47,13 +47,13 @@ def _wrapped(model: Any, settings: Mapping[str, Any], seed: int) -> Any:
             f"no LoRA adapters can be made on {model.config.model_type}: {reason}",
             remedy=_remedy(reason, model),
         ) from error
-    # checkpoints are read over this very model: peft need not look for another by name
+    # checkpoints are loaded into this model, so peft must not look for its base model by name
     wrapped.peft_config[wrapped.active_adapter].base_model_name_or_path = None
     return wrapped
 
 
 def _remedy(reason: str, model: nn.Module) -> str:
-    """By what peft's message is about: which modules, or another setting's value."""
+    """What to do, depending on whether peft's message is about modules or another setting."""
     if "modules" in reason or "module " in reason:
         return f"lora.target_modules takes names of its linear modules: {', '.join(_linear(model))}"
     return "give lora.r a whole number of at least 1; other values as peft's LoraConfig documents them"
@@ -85,13 +85,13 @@ def _check_names(settings: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _linear(model: nn.Module) -> list[str]:
-    """Last names of the model's linear modules, which are what adapters are for."""
+    """Last part of the names of the model's linear modules, which can have adapters."""
     kinds = ("Linear", "Conv1D")
     return sorted({name.split(".")[-1] for name, m in model.named_modules() if type(m).__name__ in kinds})
 
 
 def _refuse_adapted_ties(model: Any) -> None:
-    """One weight that serves as embedding and as head cannot take an adapter of one of the two."""
+    """Raise FusionError for an adapter on an embedding or head that shares its weight with the other."""
     tied = model.get_input_embeddings(), model.get_output_embeddings()
     weights = [getattr(getattr(m, "base_layer", m), "weight", None) for m in tied]
     adapted = any(type(m).__module__.startswith("peft.") for m in tied)

@@ -1,10 +1,11 @@
-"""The method as one description: every choice, what it may be, its default, and which stage it decides.
+"""The method as one dataclass: every choice, its allowed values, its default and the stage it affects.
 
-Whatever names a choice (a suite's schema, presets, validation, costs, documentation) reads it from `Method`.
-What a name of `vocabulary`, `alignment` or `function` does is in the registries `fusion.vocabulary_rules`,
-`fusion.alignment_rules` and `fusion.function_rules`: a new one is a function and a line there.
+Everything that names a choice (a suite's schema, presets, validation, costs, documentation) reads it from
+`Method`. The names of `vocabulary`, `alignment` and `function` are in the registries
+`fusion.vocabulary_rules`, `fusion.alignment_rules` and `fusion.function_rules`: a new one is a function and a
+line there.
 
-This module imports nothing heavy, so that a suite can be checked without torch.
+This module imports nothing heavy, so that a suite can be checked without loading torch.
 """
 
 from collections.abc import Collection, Mapping
@@ -43,7 +44,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Decides:
-    """Marks a field with the stages whose output depends on its value; with none where no output does."""
+    """Marks a field with the stages whose output depends on its value (possibly none)."""
 
     stages: frozenset[str]
 
@@ -53,35 +54,36 @@ class Decides:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """All choices of a fusion. Raises FusionError that lists every value that cannot be."""
+    """All choices of a fusion. Raises FusionError, listing every value that is not allowed."""
 
     alignment: Annotated[str, OneOf(ALIGNMENTS), Decides("alignment")] = "end_byte"
     vocabulary: Annotated[str, OneOf(VOCABULARY_MAPS), Decides("vocabulary")] = "em"
-    # mined: the largest edit distance, as a share of the longer token's length
+    # mined: largest edit distance, as a fraction of the longer token's length
     vocabulary_threshold: Annotated[float, Ge(0), Lt(1), Decides("vocabulary")] = 0.34
-    # em and mined: by the bytes that tokens stand for, or by their tokenizers' spelling
+    # em and mined: compare tokens by their bytes, or by their tokenizers' spelling
     compare: Annotated[Compare, Decides("vocabulary", "alignment")] = "bytes"
-    # which token of the target gets the mass that a source gives to the text's next bytes
+    # probability that a source gives to the text's next bytes: goes to the target's next token ("text"), or
+    # where the vocabulary map sends it ("vocabulary", the paper's)
     next_token: Annotated[NextToken, Decides("alignment", "fusion")] = "text"
-    # source tokens that become one target token: their probabilities are added, or the likeliest is kept
+    # several source tokens that map to one target token: add their probabilities, or keep the most likely
     duplicates: Annotated[Duplicates, Decides("alignment", "fusion")] = DEFAULT_DUPLICATES
     function: Annotated[str, OneOf(FUSION_FUNCTIONS), Decides("fusion")] = "mince"
     # softmax(-quality), or the released code's softmax(exp(-quality))
     avgce_weights: Annotated[AvgceWeights, Decides("fusion")] = DEFAULT_AVGCE_WEIGHTS
-    # what sources are weighed over
+    # the unit of text over which sources are compared
     granularity: Annotated[Granularity, Decides("fusion")] = "document"
     quality: Annotated[Quality, Decides("fusion")] = "bits_per_byte"
-    # the target before fusion is one of the sources (paper: yes)
+    # whether the target before fusion is one of the sources (paper: yes)
     include_target: Annotated[bool, Decides("fusion")] = True
-    # lambda of equation 5; with an end it is annealed from the first step to the last
+    # lambda of equation 5; if an end is given, annealed from the first step to the last
     lm_loss_weight: Annotated[float, Ge(0), Le(1), Decides("training")] = 0.9
     lm_loss_weight_end: Annotated[float | None, Ge(0), Le(1), Decides("training")] = None
     lm_loss_weight_schedule: Annotated[Schedule, Decides("training")] = "linear"
-    # entries that are kept of each distribution
+    # number of entries kept of each distribution
     top_k: Annotated[int, Ge(1), Le(MAX_TOP_K), Decides("distributions")] = 10
     temperature: Annotated[float, Gt(0), Decides("training")] = 1.0
     loss: Annotated[Loss, Decides("training")] = "ce"
-    # the mass outside the kept entries: one entry of its own, or scaled away (the paper's)
+    # probability outside the kept entries: its own entry, or dropped and the rest scaled up (the paper's)
     leftover: Annotated[Leftover, Decides("training")] = "residual"
     # what a position without a fused row learns: the ground-truth token (the paper's), nothing, or the
     # current token (the released code's)
@@ -95,15 +97,15 @@ class Method:
 
 
 def registered(annotation: Any) -> Mapping[str, object] | None:
-    """The registry that a field's values are named in; None where it is no such field."""
+    """The registry that lists a field's allowed names; None for a field without one."""
     marks = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     return next((mark.registry for mark in marks if isinstance(mark, OneOf)), None)
 
 
 def choices(annotation: Any) -> Collection[str] | None:
-    """The names that a field so annotated may have; None where it takes anything of its type.
+    """The allowed names of a field, given its annotation; None if any value of its type is allowed.
 
-    Given `Annotated[...]` or a bare `Literal[...]`.
+    The annotation is `Annotated[...]` or a bare `Literal[...]`.
     """
     if (registry := registered(annotation)) is not None:
         return tuple(registry)
@@ -112,7 +114,7 @@ def choices(annotation: Any) -> Collection[str] | None:
 
 
 def _mistake(name: str, value: Any, annotation: Any) -> str:
-    """What is wrong with one value, "" where nothing is."""
+    """What is wrong with one value; "" if nothing is."""
     known = choices(annotation)
     if known is not None:
         return "" if value in known else f"{name} cannot be {value!r}{nearest(value, known)}"

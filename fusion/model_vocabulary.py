@@ -1,4 +1,4 @@
-"""A model's vocabulary in the forms that maps and alignments compare, each read when first asked for."""
+"""A model's vocabulary as bytes and as spellings, for vocabulary maps and alignments; loaded on first use."""
 
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ModelVocabulary:
-    """The vocabulary of the model in a local folder, as wide as its logits."""
+    """Vocabulary of the model in a local folder; its size is the width of the model's logits."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -31,14 +31,14 @@ class ModelVocabulary:
 
     @cached_property
     def table(self) -> "TokenTable":
-        """What every token stands for, in bytes."""
+        """The bytes of every token."""
         from fusion.tokens import token_table
 
         return token_table(self.tokenizer, self.size)
 
     @cached_property
     def spellings(self) -> "Spellings":
-        """How the tokenizer writes every token."""
+        """The tokenizer's own spelling of every token."""
         from fusion.spelling import spellings
 
         return spellings(self.tokenizer, self.size)

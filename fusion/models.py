@@ -1,7 +1,7 @@
-"""Models and tokenizers on disk: load, save, convert, make; weights only as safetensors.
+"""Models and tokenizers on disk: load, save, convert (GGUF, pickle), make at random, count, fingerprint.
 
-Pickled weights (.bin) can run code when they are read and are refused, except by `convert_pickle`, which
-reads them with PyTorch's restricted unpickler.
+Weights are read from safetensors only. Pickled weights (.bin) can run code when they are loaded and are
+refused, except by `convert_pickle`, which uses PyTorch's restricted unpickler.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 CHUNK = 1 << 22  # bytes read at a time when hashing
-FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}  # safetensors' names of what can be a parameter
+FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}  # safetensors' names of parameters' types
 
 
 def pick_device(name: str) -> str:
-    """The device that a setting means: "auto" is "cuda" where there is one, else "cpu"."""
+    """The device that a setting names; "auto" is "cuda" if available, else "cpu"."""
     import torch
 
     if name != "auto":
@@ -31,7 +31,7 @@ def pick_device(name: str) -> str:
 
 
 def load_model(folder: Path, *, dtype: str = "float32", device: str = "cpu") -> "PreTrainedModel":
-    """The causal language model in `folder`, for evaluation. `dtype` is torch's name, such as "bfloat16"."""
+    """Load the causal language model in `folder` for evaluation. `dtype` is torch's name, like "bfloat16"."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -46,13 +46,13 @@ def load_model(folder: Path, *, dtype: str = "float32", device: str = "cpu") -> 
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise FusionError(
             f"cannot load the model in {folder}: {_first_line(error)}",
-            remedy="the folder needs config.json and whole weights that fit it; fetch the model again",
+            remedy="the folder needs config.json and complete weights that fit it; fetch the model again",
         ) from error
     return model.to(device).eval()
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
-    """The fast tokenizer in `folder`. Slow ones are refused: they do not say what text a token stands for."""
+    """Load the fast tokenizer in `folder`; slow ones are refused, since they do not give a token's text."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
@@ -71,14 +71,14 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
 
 
 def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
-    """Write model and tokenizer as `load_model` and `load_tokenizer` read them."""
+    """Save model and tokenizer so that `load_model` and `load_tokenizer` can read them."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def weights_fingerprint(folder: Path) -> str:
-    """sha256 over names and contents of the safetensors files, in the order of their names."""
+    """SHA-256 of the names and contents of the safetensors files, in the order of their names."""
     digest = hashlib.sha256()
     for path in _weight_files(folder):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
@@ -88,7 +88,7 @@ def weights_fingerprint(folder: Path) -> str:
 
 
 def count_parameters(folder: Path) -> int:
-    """Parameters in the safetensors headers; nothing is loaded. Tied tensors are stored and counted once."""
+    """Number of parameters, from the safetensors headers alone. Tied tensors are counted once."""
     return sum(
         prod(tensor["shape"])
         for path in _weight_files(folder)
@@ -105,8 +105,8 @@ def vocabulary_size(folder: Path) -> int:
 def convert_gguf(gguf: Path, folder: Path) -> None:
     """Dequantise a GGUF file into a model folder.
 
-    Weights are saved as bfloat16 only where that changes no value, else as float32: the folder must say what
-    the quantised file said, and the scales of 4-bit blocks do not fit bfloat16.
+    Weights are saved as bfloat16 only if that changes no value, else as float32: the folder must have the
+    quantised file's exact values, and the scales of 4-bit blocks do not fit bfloat16.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -124,7 +124,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def convert_pickle(folder: Path, destination: Path) -> None:
-    """Model folder with .bin weights -> the same with safetensors; content other than tensors is refused."""
+    """Copy a model folder with .bin weights as safetensors; .bin files with more than tensors are refused."""
     from transformers import AutoModelForCausalLM
 
     try:
@@ -134,7 +134,7 @@ def convert_pickle(folder: Path, destination: Path) -> None:
     except Exception as error:  # transformers passes on what its many readers raise
         raise FusionError(
             f"cannot convert the .bin weights in {folder}: {_first_line(error)}",
-            remedy="use a model whose weights are safetensors, or whose .bin files hold nothing but tensors",
+            remedy="use a model whose weights are safetensors, or whose .bin files contain only tensors",
         ) from error
     save_model(model, load_tokenizer(folder), destination)
 
@@ -149,7 +149,7 @@ def random_model(
     layers: int = 2,
     heads: int = 4,
 ) -> None:
-    """A randomly initialised model of `model_type` (a transformers name: llama, mpt, gpt_neox, ...)."""
+    """Make a randomly initialised model of `model_type`, a transformers name (llama, mpt, gpt_neox, ...)."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -168,7 +168,7 @@ def _small_configuration(model_type: str, tokenizer: Any, hidden_size: int, laye
     except (ValueError, KeyError) as error:
         raise FusionError(
             f"no architecture {model_type!r}{_nearest_architecture(model_type)}",
-            remedy="use a causal architecture's `model_type` as in its config.json",
+            remedy="use the `model_type` of a causal language model, as in its config.json",
         ) from error
     wanted = {
         "hidden_size": hidden_size,
@@ -195,7 +195,7 @@ def _nearest_architecture(model_type: str) -> str:
 
 
 def _forget_quantisation(model: Any) -> None:
-    """The tensors are plain now; left in place, these marks make `save_pretrained` refuse."""
+    """Remove the marks of quantisation, with which `save_pretrained` would refuse the plain tensors."""
     model.hf_quantizer = None
     model.is_quantized = False
     if hasattr(model.config, "quantization_config"):
@@ -203,7 +203,7 @@ def _forget_quantisation(model: Any) -> None:
 
 
 def _narrowed(model: Any) -> Any:
-    """In bfloat16 where every value survives it, else as it is."""
+    """The model in bfloat16 if that changes no value, else as it is."""
     import torch
 
     lossless = all(torch.equal(p.to(torch.bfloat16).to(p.dtype), p) for p in model.parameters())

@@ -1,13 +1,13 @@
-"""What a source says of the text that the target reads next, however either of them cuts it.
+"""The probability that a source gives to the bytes of the target's next token (`next_token: text`).
 
     R_t, R_s   rows of target and source over the same windows
 
-Two models that have read the same bytes may go on in different tokens: the target's next token may be one
-newline with the indentation after it where the source reads the newline alone. Taken through a vocabulary
-map, the source then puts its mass on a token that the target never uses there. The mass a source gives to the
-target's next token is the probability of that token's *bytes*: the product over the source's tokens that
-write them, all of which it has scored. (Likelihoods over chunks of bytes compare tokenizers in the same way
-in Minixhofer et al. 2025, "Universal Cross-Tokenizer Distillation via Approximate Likelihood Matching".)
+Two models that have read the same bytes may split the following text differently: the target's next token may
+be a newline with the indentation after it, while the source's is the newline alone. A vocabulary map then
+puts the source's probability on a token that the target does not use there. Instead, the source's probability
+of the target's next token is that of the token's *bytes*: the product over the source tokens that write them,
+all of which the source has scored. (Minixhofer et al. 2025, "Universal Cross-Tokenizer Distillation via
+Approximate Likelihood Matching", compare tokenizers by likelihoods of byte chunks in the same way.)
 """
 
 from typing import NamedTuple
@@ -20,15 +20,15 @@ from fusion.errors import FusionError
 
 
 class Continuation(NamedTuple):
-    """Per target row: the tokens that came, and how much of the source's mass belongs to the target's.
+    """Per target row: both models' ground-truth next tokens, and the source's probability of the target's.
 
-    `probability` is what the source gives to the bytes of the target's next token; it is at most what it
-    gives to its own next token, from which it is taken. Where a source token ends inside the target's, the
-    product runs over the source token that completes it.
+    `probability` is what the source gives to the bytes of the target's next token. It is taken from the
+    source's own next token and is at most that token's probability. The product runs up to and including the
+    source token that completes the target's.
 
-    It is 0 where that cannot be said: the row has no source, or one that has read other bytes (which
-    `align_em` and `align_mined` allow), or one of the two tokenizers changed the window's text (not `exact`:
-    its tokens stand for other bytes, or, unknown, for any).
+    It is 0 where it cannot be computed: the row has no source row, or one that has read other bytes (which
+    `align_em` and `align_mined` allow), or one of the tokenizers changed the window's text (not `exact`: its
+    tokens stand for other bytes, or in the case of an unknown token for any).
     """
 
     target_token: NDArray[np.int32]  # [R_t]
@@ -37,9 +37,9 @@ class Continuation(NamedTuple):
 
 
 def follow_text(target: Distributions, source: Distributions, rows: NDArray[np.int32]) -> Continuation:
-    """How each aligned row goes on; rows [R_t] number the source's rows, -1 for none.
+    """Compute the continuation of each target row; `rows` [R_t] are its aligned source rows, -1 for none.
 
-    Raises FusionError unless both have read the same number of windows.
+    Raises FusionError unless both models have read the same number of windows.
     """
     if len(target.closed) != len(source.closed):
         raise FusionError(
@@ -72,9 +72,9 @@ def _read_the_same(
 def _row_that_completes(
     target: Distributions, source: Distributions, taught: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """The source's row whose next token reads up to the end of the target's next token, per taught row.
+    """The source row whose next token reaches the end of the target's next token, per row of `taught`.
 
-    Both are exact, so there is one in the same window.
+    Both models read the window's exact bytes, so there is such a row in it.
     """
     found = np.searchsorted(source.predicts_to, target.predicts_to[taught], side="left")
     last = np.repeat(source.windows[1:] - 1, np.diff(target.windows))[taught]

@@ -1,14 +1,14 @@
-"""The training objective: causal language modelling plus fusion with a teacher, over sparse targets.
+"""The training objective: causal LM loss plus fusion loss against a sparse teacher (`fusion_loss`).
 
     N   positions of a batch (any order)       D   width of the hidden states
-    V   vocabulary                             K   entries of a teacher's row; -1 where there is none
+    V   vocabulary                             K   entries of a teacher row, padded with -1
 
 L = lambda * L_CLM + (1 - lambda) * L_fusion (Wan et al. 2024, "Knowledge Fusion of Large Language Models",
-eq. 5). Row t of the hidden states is compared with what comes after token t: with label input_ids[t + 1], and
-with the teacher's row t. Labels must be shifted already.
+eq. 5). Row t of the hidden states predicts the token after token t: its label is input_ids[t + 1], its
+teacher is row t. Labels must already be shifted.
 
-Positions are taken in chunks and gradients formed with the loss (fusion.chunked_loss), so that [N, V] is
-never held and the head runs once per position.
+Positions are processed in chunks, and gradients are computed with the loss (fusion.chunked_loss), so that
+logits [N, V] are never held at once and the head runs once per position.
 """
 
 import math
@@ -28,9 +28,9 @@ IGNORED = -100
 
 
 class SparseTeacher(NamedTuple):
-    """Next-token distributions to learn from, one row per position.
+    """Fused next-token distributions to learn from, one row per position.
 
-    `leftover` is the probability of all tokens that are not listed. Ids within a row differ from each other.
+    `leftover` is the total probability of tokens that are not listed. Ids within a row are distinct.
     """
 
     ids: Tensor  # [N, K] int64, -1 where there is no entry
@@ -40,9 +40,9 @@ class SparseTeacher(NamedTuple):
 
 
 class FusionLoss(NamedTuple):
-    """`total` to be minimised, and its two parts (without their weights); scalars, float32, nats.
+    """`total`, to be minimised, and its two parts without their weights; scalars, float32, nats.
 
-    With a teacher, gradients flow through `total` alone.
+    With a teacher, only `total` has gradients.
     """
 
     total: Tensor
@@ -59,28 +59,29 @@ def check_choices(
     without_teacher: str,
     chunk: int | None,
 ) -> None:
-    """Refuse what `fusion_loss` would take for something else."""
+    """Raise FusionError for a choice that `fusion_loss` does not know, or a number out of range."""
     one_of("loss", loss, Loss)
     one_of("leftover", leftover, Leftover)
     one_of("without_teacher", without_teacher, WithoutTeacher)
     if not 0.0 <= lm_loss_weight <= 1.0:
         raise FusionError(
-            f"lm_loss_weight is {lm_loss_weight}, which is not within 0 and 1",
+            f"lm_loss_weight is {lm_loss_weight}, which is not between 0 and 1",
             remedy="give a number from 0 (fusion alone) to 1 (causal LM alone)",
         )
     if not 0.0 < temperature < math.inf:
         raise FusionError(
-            f"temperature is {temperature}, but divides logits", remedy="give a number above 0; 1 leaves them"
+            f"temperature is {temperature}, but logits are divided by it",
+            remedy="give a finite number above 0; 1 changes nothing",
         )
     if chunk is not None and chunk < 1:
         raise FusionError(
-            f"chunk is {chunk}, but counts the positions held at a time", remedy="give 1 or more, or None"
+            f"chunk is {chunk}, but it is a number of positions", remedy="give 1 or more, or None"
         )
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """How a row's target is made."""
+    """How the distribution that a row learns is made."""
 
     temperature: float
     loss: Loss
@@ -104,30 +105,31 @@ def fusion_loss(
     denominator: Tensor | float | None = None,
     fusion_denominator: Tensor | float | None = None,
 ) -> FusionLoss:
-    """Loss of hidden states [N, D], of which `head` makes logits [n, V] for n rows at a time.
+    """Loss of hidden states [N, D]; `head` computes their logits [n, V] for n rows at a time.
 
-    Its gradient may be taken once, for the hidden states and all leaf tensors that the head reads; they are
-    formed here, so a step costs the memory of one chunk of logits. Under torch.no_grad only the loss is.
+    Gradients for the hidden states and all leaf tensors of the head are computed here, together with the
+    loss, so a step needs memory for one chunk of logits; `backward` can be called once. Under torch.no_grad
+    only the loss is computed.
 
-    labels [N]: the next token, IGNORED where there is none; such rows count in neither part.
+    labels [N]: the next token, or IGNORED where there is none; such rows do not count in either part.
     teacher: None for plain causal language modelling, through the same code (total is then causal_lm).
-    temperature: divides the student's logits and the teacher's log-probabilities, in the fusion part alone.
-        The loss is not multiplied by its square. (The authors' code divides the teacher's logits alone,
-        and does not multiply either; with their published 1.0 it is all the same.)
-    loss: "kl" is "ce" less the teacher's entropy; their gradients are equal.
-    leftover: "residual" keeps the mass outside the teacher's list as one entry, compared with the student's
-        mass outside that list; "renormalise" scales the list to one (the paper's).
-    without_teacher: positions without one learn the label ("gold", the paper's) or nothing ("mask").
-        "current" is for comparison alone: they learn the token just read, and the fusion part is a mean over
-        all tokens with or without a label, as in the authors' released code. That is off by one (the logits
-        there speak of the next token) and teaches a model to repeat its input.
+    temperature: divides the target model's logits and the teacher's log-probabilities, in the fusion part
+        only. The loss is not multiplied by its square. (The authors' code divides only the teacher's logits,
+        and does not multiply either; at their published value of 1.0 this makes no difference.)
+    loss: "kl" is "ce" minus the teacher's entropy; their gradients are equal.
+    leftover: "residual" treats the probability outside the teacher's list as one entry, compared with the
+        target model's probability outside that list; "renormalise" scales the list to one (the paper's).
+    without_teacher: positions without a teacher row learn the label ("gold", the paper's) or nothing
+        ("mask"). "current" is for comparison only: they learn the token just read, and the fusion part is a
+        mean over all tokens with or without a label, as in the authors' released code. That is off by one
+        (the logits there predict the next token) and trains a model to repeat its input.
     current [N]: for "current", the token just read, IGNORED at padding.
-    chunk: positions whose logits are held at a time; by default as `default_chunk` says.
-    denominator: divides both sums instead of the number of labels, for accumulation over several batches; as
-        a count, it is taken for at least 1, and a batch without any label has loss 0.
-    fusion_denominator: likewise for the fusion part unless under "gold"; the default is the number of rows
-        that count in it (`fusion_rows`), scaled as `denominator` is to the number of labels.
-    Raises FusionError on choices that there are not, numbers out of range and shapes other than these.
+    chunk: number of positions whose logits are held at a time; default: `default_chunk`.
+    denominator: divides both sums instead of the number of labels, for gradient accumulation over batches. It
+        is a count, so values below 1 are taken as 1; a batch without labels has loss 0.
+    fusion_denominator: the same for the fusion part, except under "gold"; default: the number of rows that
+        count in it (`fusion_rows`), scaled by `denominator` / number of labels.
+    Raises FusionError for unknown choices, numbers out of range and shapes other than these.
     """
     check_choices(
         lm_loss_weight=lm_loss_weight, temperature=temperature, loss=loss, leftover=leftover,
@@ -160,7 +162,7 @@ def fusion_loss(
 def _check_shapes(
     hidden: Tensor, labels: Tensor, teacher: SparseTeacher | None, current: Tensor | None
 ) -> None:
-    """Every tensor has one row per hidden state; a teacher has one column at least."""
+    """Check that every tensor has one row per hidden state, and a teacher at least one column."""
     n = hidden.shape[0]
     found = {"hidden": (hidden, (n, hidden.shape[-1])), "labels": (labels, (n,))}
     if current is not None:
@@ -175,7 +177,7 @@ def _check_shapes(
             raise FusionError(
                 f"{name} has the shape {list(tensor.shape)}, not {list(shape)}, for hidden states of "
                 f"{list(hidden.shape)}",
-                remedy="flatten [batch, length, ...] to [positions, ...] alike in all of them",
+                remedy="flatten [batch, length, ...] to [positions, ...] in the same way for all of them",
             )
 
 
@@ -184,11 +186,11 @@ def _at_least_one(count: Tensor | float) -> Tensor:
 
 
 def default_chunk(width: int) -> int:
-    """Positions whose logits are held at a time, for hidden states of `width` D.
+    """Number of positions whose logits are held at a time, for hidden states of `width` D.
 
-    D / 2 rows of logits are half the size of the head's weight, [V, D]. Far fewer would save little beside
-    that weight's gradient, and would read and write this gradient too often for the work done on it; beyond
-    512 rows nothing gets faster.
+    D / 2 rows of logits are half the size of the head's weight [V, D]. With far fewer rows the memory saved
+    is small compared with that weight's gradient, and the gradient is read and written too often; more than
+    512 rows are no faster.
     """
     return min(max(width // 2, 64), 512)
 
@@ -210,12 +212,12 @@ def fusion_rows(
 
 
 def _speaks(teacher: SparseTeacher) -> Tensor:
-    """Whether a row has a teacher that lists anything."""
+    """Whether each row has a teacher with at least one entry of positive probability [N]."""
     return teacher.kept & (teacher.probabilities.sum(-1) > 0)
 
 
 def _rows(teacher: SparseTeacher, labels: Tensor, current: Tensor | None, rule: _Rule) -> Rows:
-    """What each position is to learn: the teacher's row under the rule, or one token."""
+    """What each position learns: its teacher row, prepared by the rule, or a single token."""
     counted = fusion_rows(labels, teacher, current, rule.without_teacher)
     taught = counted & _speaks(teacher)
     tokens = current if current is not None and rule.without_teacher == "current" else labels
@@ -242,7 +244,7 @@ def _alone(first: Tensor | float, like: Tensor, others: float) -> Tensor:
 
 
 def _prepared(teacher: SparseTeacher, rule: _Rule) -> tuple[Tensor, Tensor]:
-    """Probabilities [N, K] and leftover [N] that add up to one; temperature flattens both."""
+    """Probabilities [N, K] and leftover [N] that add up to one, after the temperature is applied to both."""
     probabilities = teacher.probabilities.float() * (teacher.ids >= 0)
     leftover = teacher.leftover.float()
     if rule.leftover == "renormalise":

@@ -1,13 +1,13 @@
-"""The paper's method under one name: settings for whoever must reproduce or compare (Wan et al. 2024).
+"""Presets: the paper's settings and those of its released code, by name (Wan et al. 2024).
 
-`fusellm` is the method as the paper describes it, with the released code's defects put right.
-`fusellm-release` computes what the released code computes: it compares tokens by their tokenizer-internal
-spelling, takes any nearest token however far, keeps the first of several source tokens that become one target
-token, and where no teacher is aligned teaches the token just read instead of the next. It is for comparison,
-not for use.
+`fusellm` is the method as the paper describes it, without the released code's defects. `fusellm-release`
+computes what the released code computes: tokens are compared by their tokenizer-internal spelling; the
+nearest token is accepted at any distance; of several source tokens that map to one target token the first is
+kept; and a position without an aligned source learns the token just read instead of the next. It is for
+comparison only.
 
-What a preset cannot reproduce: the released code packs documents into blocks before it reads them, stores
-rewards in half precision, and maps vocabularies in an order that changes from call to call.
+A preset cannot reproduce everything: the released code packs documents into blocks before reading them,
+stores rewards in half precision, and maps vocabularies in an order that changes from call to call.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "compare": "spelling",
             "duplicates": "first",
             "avgce_weights": "release",
-            "granularity": "window",  # the released code scores whole blocks, whatever documents they hold
+            "granularity": "window",  # the released code scores blocks, which may span documents
             "without_teacher": "current",
         },
     }

@@ -1,6 +1,6 @@
-"""A source's stored distributions, spoken in the target's vocabulary at the target's rows.
+"""Projection of a source's distributions onto the target's vocabulary and rows.
 
-R_s, R_t   rows of a source and of the target        K   entries of a row, -1 where there is none
+R_s, R_t   rows of a source and of the target        K   entries of a row, padded with -1
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,15 +16,15 @@ from fusion.vocabulary import VocabularyMap
 if TYPE_CHECKING:
     from fusion.distributions import Distributions
 
-_LAST = np.iinfo(np.int32).max  # sorts entries that are none behind all others
-_CHUNK = 1 << 16  # rows merged at a time, which bounds the memory for sorting
+_LAST = np.iinfo(np.int32).max  # sorts padding after all entries
+_CHUNK = 1 << 16  # rows merged at a time, to limit the memory for sorting
 
 
 class Projected(NamedTuple):
     """Sparse distributions over the target's vocabulary; each row's probabilities and leftover add up to one.
 
-    Ids within a row differ, likeliest first, -1 where there is no entry; `leftover` is the probability of all
-    tokens that are not listed. A row without teacher has no entry and leftover 1.
+    Ids within a row are distinct, most likely first, padded with -1; `leftover` is the total probability of
+    tokens that are not listed. A target row without a source row has no entries and leftover 1.
     """
 
     ids: NDArray[np.int32]  # [R_t, K]
@@ -33,7 +33,7 @@ class Projected(NamedTuple):
 
     @property
     def kept(self) -> NDArray[np.bool_]:
-        """Rows [R_t] that say anything."""
+        """Whether each row [R_t] has any entry."""
         return np.asarray((self.ids >= 0).any(-1))
 
 
@@ -47,14 +47,14 @@ def project(
     continuation: Continuation | None = None,
     duplicates: Duplicates = DEFAULT_DUPLICATES,
 ) -> Projected:
-    """Rows [R_t] of a source (or -1), with tokens taken through the vocabulary map.
+    """Project a source's distributions: its `rows` [R_t] (-1: none), with tokens mapped to target tokens.
 
-    ids, logprobs [R_s, K] and leftover [R_s] are as stored; their sum, not quite one in half precision, is
-    made so. The mass of tokens that the map takes nowhere joins the leftover.
+    ids, logprobs [R_s, K] and leftover [R_s] are as stored; each row is scaled to add up to one, which half
+    precision does not quite do. The probability of tokens that are not mapped is added to the leftover.
 
-    continuation: gives the target's next token the mass that the source gave to its bytes, where the map
-        does not take the source's next token to it; there is then one entry more, [R_t, K + 1].
-    duplicates: source tokens that become the same target token are added. "first" keeps the likeliest of
+    continuation: where the map does not send the source's next token to the target's, gives the target's next
+        token the probability that the source gave to its bytes, as one more entry: [R_t, K + 1].
+    duplicates: "add" adds source tokens that map to the same target token; "first" keeps the most likely of
         them and drops the rest, as the released code does.
     """
     one_of("duplicates", duplicates, Duplicates)
@@ -84,9 +84,9 @@ def project_block(
     next_token: NextToken,
     duplicates: Duplicates,
 ) -> Projected:
-    """A block of a source at the target's rows; `rows` [R_t] are numbered within the block.
+    """Project a block of a source onto the target's rows; `rows` [R_t] are counted within the block.
 
-    next_token: under "text" the target's next token gets the mass that the source gave to its bytes.
+    next_token: with "text", the target's next token gets the probability that the source gave to its bytes.
     """
     return project(
         source.ids,
@@ -103,7 +103,7 @@ def _check_map(source_ids: NDArray[np.int64], vocabulary_map: VocabularyMap) -> 
     known, largest = len(vocabulary_map.target_ids), int(source_ids.max(initial=-1))
     if largest >= known:
         raise FusionError(
-            f"the vocabulary map takes {known} source tokens, and the distributions have token {largest}",
+            f"the vocabulary map has {known} source tokens, but the distributions contain token {largest}",
             remedy="map from the source to the target, with tables as wide as the source model's logits",
         )
 
@@ -115,20 +115,20 @@ def _moved(
     vocabulary_map: VocabularyMap,
     continuation: Continuation,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Entries [R, K + 1] with the text's own mass moved from the source's next token to the target's."""
+    """Entries [R, K + 1] with the continuation's probability moved to the target's next token."""
     c = continuation
     elsewhere = (c.probability > 0) & (vocabulary_map.target_ids[c.source_token] != c.target_token)
-    own = source_ids == c.source_token[:, None]  # once at most; nowhere if it is not among the likeliest
+    own = source_ids == c.source_token[:, None]  # at most once per row; none if it is not in the top k
     rest = 1.0 - probabilities.sum(-1)
     there = np.where(own.any(-1), (own * probabilities).sum(-1), np.maximum(rest, 0.0))
-    amount = np.where(elsewhere, np.minimum(c.probability, there), 0.0)  # as stored: no more than there is
+    amount = np.where(elsewhere, np.minimum(c.probability, there), 0.0)  # at most what is stored
     kept = probabilities - own * amount[:, None]
     token = np.where(elsewhere, c.target_token, -1).astype(np.int32)
     return np.concatenate([mapped, token[:, None]], 1), np.concatenate([kept, amount[:, None]], 1)
 
 
 def first_of_equals(ids: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Ids [R, K] with -1 in place of any that stands further left already."""
+    """Ids [R, K] with -1 in place of repetitions of an earlier id of the row."""
     out = ids.copy()
     for column in range(1, ids.shape[1]):
         repeated = (ids[:, :column] == ids[:, column, None]).any(-1)
@@ -137,9 +137,9 @@ def first_of_equals(ids: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def merge_entries(ids: NDArray[np.int32], probabilities: NDArray[np.floating[Any]]) -> Projected:
-    """Add entries [R, K] that have the same id; entries with id -1 are dropped into the leftover.
+    """Merge entries [R, K] with the same id by adding them; entries with id -1 go to the leftover.
 
-    Each row's probabilities add up to one at most.
+    Each row's probabilities must add up to at most one.
     """
     parts = [slice(start, start + _CHUNK) for start in range(0, max(len(ids), 1), _CHUNK)]
     merged = [_merge(ids[part], probabilities[part]) for part in parts]

@@ -1,6 +1,6 @@
-"""Sequences of integers of different lengths, end to end in one array.
+"""Ragged arrays: integer sequences of different lengths, concatenated in one array.
 
-Bytes and characters are both integers here, so that what works on the one works on the other.
+Bytes and characters are both stored as integers, so that the same functions work on both.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-STRANGER = -1  # a symbol that the other side does not have
+STRANGER = -1  # code of a query symbol that no candidate has
 
 
 class Ragged(NamedTuple):
-    """Sequences end to end: sequence i is `symbols[offsets[i] : offsets[i + 1]]`."""
+    """Concatenated sequences: sequence i is `symbols[offsets[i] : offsets[i + 1]]`."""
 
     symbols: NDArray[np.int32]  # [total]
     offsets: NDArray[np.int64]  # [sequences + 1]
@@ -41,7 +41,7 @@ def _offsets(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def recode(queries: Ragged, candidates: Ragged) -> tuple[Ragged, Ragged]:
-    """Symbols as ranks among the candidates' symbols, most frequent first; strangers among the queries'."""
+    """Replace symbols by their frequency rank among the candidates' symbols, or by STRANGER."""
     alphabet, rank, counts = np.unique(candidates.symbols, return_inverse=True, return_counts=True)
     code = np.empty(len(alphabet), np.int32)
     code[np.argsort(-counts, kind="stable")] = np.arange(len(alphabet), dtype=np.int32)
@@ -52,7 +52,7 @@ def recode(queries: Ragged, candidates: Ragged) -> tuple[Ragged, Ragged]:
 
 
 def keys(sequences: Ragged) -> list[bytes]:
-    """Each sequence as bytes that only an equal one has."""
+    """Each sequence as bytes, equal for equal sequences only."""
     data, ends = sequences.symbols.tobytes(), (4 * sequences.offsets).tolist()
     return [data[start:end] for start, end in pairwise(ends)]
 
@@ -65,7 +65,7 @@ def first_places(sequences: Ragged) -> dict[bytes, int]:
 
 
 def picked(sequences: Ragged, places: NDArray[np.int64]) -> Ragged:
-    """Some of the sequences, in the order given."""
+    """The sequences at `places`, in that order."""
     lengths = sequences.lengths[places]
     offsets = _offsets(lengths)
     shift = np.repeat(sequences.offsets[places] - offsets[:-1], lengths)

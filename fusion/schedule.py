@@ -1,4 +1,4 @@
-"""How much the causal LM loss weighs (lambda of equation 5), constant or annealed over a training."""
+"""Schedule of the causal LM loss's weight (lambda of equation 5): constant, or annealed over a training."""
 
 import math
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ class Anneal:
     def __post_init__(self) -> None:
         if not (0.0 <= self.start <= 1.0 and 0.0 <= self.end <= 1.0):
             raise FusionError(
-                f"lm_loss_weight is to go from {self.start} to {self.end}, which is not within 0 and 1",
+                f"lm_loss_weight is to go from {self.start} to {self.end}, which is not between 0 and 1",
                 remedy="give start and end between 0 (fusion alone) and 1 (causal LM alone)",
             )
         one_of("the schedule of lm_loss_weight", self.schedule, Schedule)
 
 
 def weight_at(weight: float | Anneal, step: int, steps: int) -> float:
-    """lambda at `step`, counted from 0, of a training of `steps`."""
+    """lambda at `step`, counted from 0, of a training of `steps` steps."""
     if not isinstance(weight, Anneal):
         return weight
     done = min(step / (steps - 1), 1.0) if steps > 1 else 0.0

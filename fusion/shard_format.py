@@ -1,4 +1,4 @@
-"""One shard of stored distributions: its fields as arrays in files, and back. The layout is in `shards`.
+"""Files of one shard of stored distributions: encoding, decoding, checks. `shards` describes the layout.
 
 T   tokens of the shard     R   rows of the shard     K   entries kept     C   distinct tokens
 """
@@ -22,7 +22,7 @@ _ROW_FIELDS = ("logprobs", "leftover", "gold_logprob")
 
 
 def distinct(block: Distributions, vocabulary_size: int) -> NDArray[np.int32]:
-    """Token ids that occur in a block, ascending."""
+    """Token ids that occur in a block, in ascending order."""
     seen = np.zeros(vocabulary_size, np.bool_)
     seen[block.ids] = True
     seen[block.input_ids] = True
@@ -30,7 +30,7 @@ def distinct(block: Distributions, vocabulary_size: int) -> NDArray[np.int32]:
 
 
 def encoded(block: Distributions, vocabulary_size: int) -> dict[str, NDArray[Any]]:
-    """A shard's files by name."""
+    """Arrays of a shard's files, by name."""
     vocabulary = distinct(block, vocabulary_size)
     out = {name: _half(getattr(block, name)) for name in _ROW_FIELDS} | {"lengths": _lengths(block)}
     if len(vocabulary) > CODES:
@@ -42,12 +42,12 @@ def encoded(block: Distributions, vocabulary_size: int) -> dict[str, NDArray[Any
 
 
 def _half(values: NDArray[Any]) -> NDArray[np.float16]:
-    """Finite values stay finite: what half precision cannot hold becomes its least number."""
+    """Values in half precision; those below its range become its lowest finite number."""
     return np.asarray(np.maximum(values, np.finfo(np.float16).min), np.float16)
 
 
 def _lengths(block: Distributions) -> NDArray[Any]:
-    """Bytes that each token read, in the smallest unsigned type."""
+    """Number of bytes of each token, in the smallest unsigned type."""
     lengths = np.diff(block.ends, prepend=0).astype(np.int64)
     first = block.token_offsets[:-1][np.diff(block.token_offsets) > 0]
     lengths[first] = block.ends[first]
@@ -59,24 +59,24 @@ def _lengths(block: Distributions) -> NDArray[Any]:
 
 
 def ends_of(lengths: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Bytes read after each token, counted from its window's start."""
+    """End byte of each token, counted from its window's start."""
     total = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
     before = np.repeat(total[offsets[:-1]], np.diff(offsets))
     return np.asarray(total[1:] - before, np.int32)
 
 
 def decoded(files: dict[str, NDArray[Any]], codes: str, ids: str, part: slice) -> NDArray[np.int32]:
-    """Token ids, from a shard's codes or as they are."""
+    """Token ids, decoded from a shard's codes or stored directly."""
     if ids in files:
         return np.array(files[ids][part], np.int32)
     try:
         return np.asarray(files["vocabulary"][files[codes][part]], np.int32)
     except IndexError:
-        raise FusionError(f"{codes}.npy has codes that vocabulary.npy lacks", remedy=AGAIN) from None
+        raise FusionError(f"{codes}.npy has codes that are not in vocabulary.npy", remedy=AGAIN) from None
 
 
 def no_rows(k: int) -> dict[str, NDArray[Any]]:
-    """Decoded fields of no windows."""
+    """Decoded fields of a block without windows."""
     return {
         "ids": np.zeros((0, k), np.int32),
         "logprobs": np.zeros((0, k), np.float16),
@@ -91,7 +91,7 @@ def no_rows(k: int) -> dict[str, NDArray[Any]]:
 
 
 def open_shard(folder: Path, rows: int, tokens: int, k: int) -> dict[str, NDArray[Any]]:
-    """A shard's files, mapped; FusionError where one is not what so many rows and tokens ask for."""
+    """Memory-map a shard's files. Raises FusionError if one does not fit the numbers of rows and tokens."""
     coded = (folder / "vocabulary.npy").exists() or not (folder / "ids.npy").exists()
     kind, top, read = ("u2", "codes", "input_codes") if coded else ("i4", "ids", "input_ids")
     files = {
@@ -115,7 +115,7 @@ def _mapped(path: Path, kinds: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def read_array(path: Path, kind: Any) -> NDArray[Any]:
-    """A one-dimensional array of a kind, read into memory."""
+    """Load a one-dimensional array of dtype `kind` into memory."""
     array = _load(path, mapped=False)
     if array.dtype != kind or array.ndim != 1:
         raise FusionError(f"{path}: is {array.dtype} {array.shape}, not {np.dtype(kind)} [n]", remedy=AGAIN)
@@ -128,16 +128,16 @@ def _load(path: Path, *, mapped: bool) -> NDArray[Any]:
     except FileNotFoundError:
         raise FusionError(f"{path}: missing from the stored distributions", remedy=AGAIN) from None
     except (ValueError, OSError, EOFError) as error:
-        raise FusionError(f"{path}: not a whole array ({error})", remedy=AGAIN) from None
+        raise FusionError(f"{path}: not a complete array ({error})", remedy=AGAIN) from None
     return array
 
 
 def read_facts(path: Path, needed: Sequence[str]) -> dict[str, Any]:
-    """A JSON object of this format and version, with the needed keys."""
+    """Read a JSON object of this format and version that has the needed keys."""
     try:
         facts = json.loads(path.read_text())
     except FileNotFoundError:
-        raise FusionError(f"{path}: missing, so this is no whole store", remedy=AGAIN) from None
+        raise FusionError(f"{path}: missing, so the store is incomplete", remedy=AGAIN) from None
     except (OSError, ValueError) as error:
         raise FusionError(f"{path}: not readable ({error})", remedy=AGAIN) from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT or any(n not in facts for n in needed):
@@ -150,7 +150,7 @@ def read_facts(path: Path, needed: Sequence[str]) -> dict[str, Any]:
 
 
 def write_facts(path: Path, facts: dict[str, Any]) -> None:
-    """Write such an object aside, then move it into place."""
+    """Write such an object to a temporary file, then move it into place."""
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps({"format": FORMAT, "version": VERSION, **facts}, indent=1) + "\n")
     draft.replace(path)

@@ -1,27 +1,27 @@
-"""Distributions on disk: shards of consecutive windows, one .npy file per field, memory-mapped, unpadded.
+"""Distributions on disk: shards of consecutive windows, one memory-mapped .npy file per field, no padding.
 
     W   windows of the corpus       T   tokens of a shard       R   rows of a shard (its windows' tokens - 1)
     K   entries kept of each row    C   distinct tokens of a shard, top-k and input together
 
 Layout, readable with `json` and `numpy.load(path, mmap_mode="r")` alone:
 
-    store.json                 format, version, top_k, vocabulary_size, shards [[first window, window after]]
+    store.json                 format, version, top_k, vocabulary_size, shards [[first window, end window]]
     windows.npy                int64 [W + 1]  rows of window w: windows[w] to windows[w + 1]
     token_offsets.npy          int64 [W + 1]  tokens of window w
-    closed.npy, exact.npy      bool [W]       ends with eos; end bytes are the tokens' own
-    shard-<first>-<after>/     one folder per shard, numbers of eight digits or more
+    closed.npy, exact.npy      bool [W]       window ends with eos; its tokens' own bytes are its text
+    shard-<first>-<end>/       one folder per shard, numbers of at least eight digits
         vocabulary.npy         int32 [C]      token id of each code, ascending
-        codes.npy              uint16 [R, K]  tokens kept, likeliest first; id = vocabulary[code]
+        codes.npy              uint16 [R, K]  tokens kept, most likely first; id = vocabulary[code]
         logprobs.npy           float16 [R, K] natural logarithms
-        leftover.npy           float16 [R]    probability of all other tokens together
-        gold_logprob.npy       float16 [R]    of the token that came
+        leftover.npy           float16 [R]    total probability of all other tokens
+        gold_logprob.npy       float16 [R]    log-probability of the ground-truth token
         input_codes.npy        uint16 [T]     the window as the model read it
-        lengths.npy            uint8 [T]      bytes that each token read (uint16, uint32 where needed)
-        shard.json             windows, fields, checksum of what was read; written last
+        lengths.npy            uint8 [T]      number of bytes of each token (uint16, uint32 if needed)
+        shard.json             windows, fields, checksum of the inputs; written last
 
-A row takes 4K + 4 bytes, 44 for K = 10 whatever the vocabulary's width, and its token 3 more; a shard's
+A row takes 4K + 4 bytes (44 for K = 10) whatever the vocabulary's size, and its token 3 more; a shard's
 vocabulary adds 4 bytes for each distinct token, at most 256 KiB. A shard has at most 65,536 distinct tokens:
-one with more is cut in two until it fits. A single window with more has int32 `ids.npy` and `input_ids.npy`
+one with more is split in two until it fits. A single window with more has int32 `ids.npy` and `input_ids.npy`
 in place of the codes and the vocabulary.
 """
 
@@ -60,12 +60,12 @@ _PER_WINDOW = {"windows": np.int64, "token_offsets": np.int64, "closed": np.bool
 
 @dataclass(frozen=True)
 class DistributionStore:
-    """A whole store, open for reading: what there is of every window, and blocks of rows on demand."""
+    """A complete store, open for reading: per-window data in memory, blocks of rows on demand."""
 
     folder: Path
     top_k: int
     vocabulary_size: int
-    shards: tuple[tuple[int, int], ...]  # first window and window after, ascending, without gaps
+    shards: tuple[tuple[int, int], ...]  # first window and end window (excluded), ascending, no gaps
     windows: NDArray[np.int64]  # [W + 1]
     token_offsets: NDArray[np.int64]  # [W + 1]
     closed: NDArray[np.bool_]  # [W]
@@ -73,14 +73,14 @@ class DistributionStore:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Open a store. FusionError names a file that is missing, cut short or of another format.
+        """Open a store. Raises FusionError naming a file that is missing, truncated or of another format.
 
-        Every shard's files are there, with the shape that they should have; their contents are not read.
+        Checks that every shard's files exist and have the right shapes; their contents are not read.
         """
         if not (folder / "store.json").exists() and not any(folder.glob("shard-*")):
             raise FusionError(
                 f"{folder} holds no stored distributions" if folder.is_dir() else f"{folder}: no such folder",
-                remedy="name the folder that extract_to or store has written (store.json is in it)",
+                remedy="name the folder that extract_to or store has written (it has store.json)",
             )
         facts = read_facts(folder / "store.json", ("top_k", "vocabulary_size", "shards"))
         arrays = {name: read_array(folder / f"{name}.npy", kind) for name, kind in _PER_WINDOW.items()}
@@ -103,13 +103,14 @@ class DistributionStore:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def block(self, start: int, stop: int) -> Distributions:
-        """Windows `start` to `stop` (not included), decoded into memory and numbered from 0.
+        """Load windows `start` to `stop` (excluded) into memory, decoded and counted from 0.
 
         Their rows are `windows[start]` to `windows[stop]` of the corpus.
         """
         if not 0 <= start <= stop <= len(self.closed):
             raise FusionError(
-                f"windows {start} to {stop} of a store of {len(self.closed)}", remedy="ask for windows it has"
+                f"windows {start} to {stop} of a store of {len(self.closed)}",
+                remedy="ask for windows that it has",
             )
         met = [s for s in self.shards if s[0] < stop and start < s[1]]
         parts = [self._part(s, max(start, s[0]), min(stop, s[1])) for s in met]
@@ -122,7 +123,7 @@ class DistributionStore:
         )
 
     def blocks(self, rows: int = 1 << 17) -> Iterator[tuple[int, int]]:
-        """Consecutive ranges of windows that cover the corpus, of at most `rows` rows or one window."""
+        """Consecutive ranges of windows that cover the corpus, each of at most `rows` rows or one window."""
         return _ranges(self.windows, 0, len(self.closed), rows)
 
     def _part(self, shard: tuple[int, int], start: int, stop: int) -> dict[str, NDArray[Any]]:
@@ -158,11 +159,11 @@ class DistributionStore:
 
 
 class StoreWriter:
-    """Writes a store shard by shard; shards that are already whole in the folder are kept.
+    """Writes a store shard by shard; complete shards that are already in the folder are kept.
 
-    A shard is kept if it was read with the same k, vocabulary size and `origin` (any text that names the
-    model: only equality counts) from the same encodings; other shards are removed from the folder, as all are
-    where `keep` is false.
+    A shard is kept if it was made with the same k, vocabulary size and `origin` (any text that identifies the
+    model) from the same encodings. Other shards are removed from the folder, and all of them if `keep` is
+    false.
     """
 
     def __init__(
@@ -190,17 +191,17 @@ class StoreWriter:
 
     @property
     def windows_done(self) -> int:
-        """Windows in shards that are whole."""
+        """Number of windows in complete shards."""
         return sum(stop - start for start, stop in self.shards)
 
     def missing(self, shard_rows: int = SHARD_ROWS) -> list[tuple[int, int]]:
-        """Ranges of windows still to be written, in order, of at most `shard_rows` rows or one window."""
+        """Ranges of windows still to be written, in order: at most `shard_rows` rows each, or one window."""
         bounds = [0, *(bound for shard in sorted(self.shards) for bound in shard), len(self.encodings)]
         gaps = zip(bounds[::2], bounds[1::2], strict=True)
         return [r for start, stop in gaps for r in _ranges(self.windows, start, stop, shard_rows)]
 
     def block(self, start: int, stop: int) -> Distributions:
-        """Room in memory for windows `start` to `stop`: fill it in any order (`put`), then `write` it."""
+        """Empty distributions for windows `start` to `stop`: fill them in any order (`put`), then `write`."""
         return Distributions.create(
             self.encodings[start:stop],
             self.closed[start:stop].tolist(),
@@ -209,7 +210,7 @@ class StoreWriter:
         )
 
     def write(self, start: int, block: Distributions) -> None:
-        """Write a block whose first window is `start` as a shard, or as several where ids are too many."""
+        """Write a block whose first window is `start` as one shard, or several if it has too many ids."""
         count = len(block.closed)
         if count > 1 and len(distinct(block, self.vocabulary_size)) > CODES:
             half = count // 2
@@ -219,7 +220,7 @@ class StoreWriter:
             self._write_shard((start, start + count), block)
 
     def close(self) -> DistributionStore:
-        """Write what belongs to all shards, and open the store. FusionError if windows are still missing."""
+        """Write the per-window files and open the store. Raises FusionError if windows are still missing."""
         if self.missing():
             raise FusionError(
                 f"{self.folder}: windows {self.missing()} were not written", remedy="write every window"
@@ -233,7 +234,7 @@ class StoreWriter:
         return DistributionStore.load(self.folder)
 
     def _write_shard(self, shard: tuple[int, int], block: Distributions) -> None:
-        """Written aside and moved into place: a shard that has its name is whole."""
+        """Write a shard to a draft folder and rename it, so that a shard with its final name is complete."""
         draft, final = self.folder / f"{_name(shard)}.draft", self.folder / _name(shard)
         for folder in (draft, final):
             shutil.rmtree(folder, ignore_errors=True)
@@ -245,7 +246,7 @@ class StoreWriter:
         self.shards.append(shard)
 
     def _checksum(self, shard: tuple[int, int]) -> str:
-        """Of all that decides a shard's contents, but for the numbers themselves."""
+        """Checksum of a shard's inputs: format, k, vocabulary size, model, and its windows' tokens."""
         start, stop = shard
         digest = sha256(json.dumps([VERSION, self.top_k, self.vocabulary_size, self.origin]).encode())
         digest.update(np.diff(self.token_offsets[start : stop + 1]).tobytes())
@@ -259,7 +260,7 @@ class StoreWriter:
         return _size(shard, self.windows, self.token_offsets, self.top_k)
 
     def _kept(self, keep: bool) -> list[tuple[int, int]]:
-        """The folder's shards that can be kept, in order; others are removed."""
+        """Shards in the folder that can be kept, in order; removes the others."""
         kept: list[tuple[int, int]] = []
         for folder in sorted(self.folder.glob("shard-*")):
             shard = self._whole_shard(folder) if keep else None
@@ -284,10 +285,10 @@ class StoreWriter:
 
 
 def check_closed(encodings: Sequence[Encoding], closed: Sequence[bool]) -> None:
-    """FusionError unless there is one word for each window on whether it ends with eos."""
+    """Raise FusionError unless `closed` has one entry per window."""
     if len(closed) != len(encodings):
         raise FusionError(
-            f"closed says of {len(closed)} windows whether they end with eos; there are {len(encodings)}",
+            f"closed (whether a window ends with eos) has {len(closed)} entries for {len(encodings)} windows",
             remedy="give closed one entry for each encoding, in the same order",
         )
 
@@ -295,7 +296,7 @@ def check_closed(encodings: Sequence[Encoding], closed: Sequence[bool]) -> None:
 def store(
     folder: Path, distributions: Distributions, *, vocabulary_size: int, shard_rows: int = SHARD_ROWS
 ) -> DistributionStore:
-    """Write distributions that are in memory as a store, in shards of at most `shard_rows` rows."""
+    """Write distributions from memory as a store, in shards of at most `shard_rows` rows."""
     d = distributions
     encodings = [d.encoding(window) for window in range(len(d.closed))]
     writer = StoreWriter(
@@ -307,7 +308,7 @@ def store(
 
 
 def _ranges(offsets: NDArray[np.int64], start: int, stop: int, rows: int) -> Iterator[tuple[int, int]]:
-    """[start, stop) in ranges of windows with at most `rows` rows each, one window at least."""
+    """Split windows [start, stop) into ranges of at most `rows` rows each, at least one window."""
     while start < stop:
         reach = int(np.searchsorted(offsets, offsets[start] + max(rows, 1), side="right")) - 1
         end = min(max(reach, start + 1), stop)

@@ -1,9 +1,9 @@
-"""Vocabularies as their tokenizers spell them: what the authors' released code compares.
+"""Vocabulary maps by the tokenizers' own spelling, as in the authors' released code.
 
     V_s, V_t   source and target vocabulary
 
-Spellings differ where the text is the same (a newline is `\\u010a` to one tokenizer and `<0x0A>` to another),
-so `fusion.vocabulary` compares bytes instead; these maps are for whoever must compare with published figures.
+Spellings can differ for the same text (a newline is `\\u010a` in one tokenizer and `<0x0A>` in another), so
+`fusion.vocabulary` compares bytes instead; these maps are for comparison with published figures.
 """
 
 from collections.abc import Sequence
@@ -21,31 +21,31 @@ from fusion.vocabulary import VocabularyMap
 
 @dataclass(frozen=True)
 class Spellings:
-    """Tokens in id order as the tokenizer writes them, "" for an id that it does not know.
+    """Tokens in id order as the tokenizer spells them, "" for an id without a token.
 
-    `marker` is what stands for a space in them; "" where the tokenizer drops spaces.
+    `marker` is the character that stands for a space; "" if the tokenizer drops spaces.
     """
 
     pieces: tuple[str, ...]
     marker: str
 
     def like(self, other: "Spellings") -> tuple[str, ...]:
-        """The pieces with `other`'s mark for the space in place of their own."""
+        """The pieces with `other`'s marker for a space in place of their own."""
         return tuple(self.respell(token, other) for token in range(len(self.pieces)))
 
     def respell(self, token: int, other: "Spellings") -> str:
-        """One piece with `other`'s mark for the space in place of its own."""
+        """One piece with `other`'s marker for a space in place of its own."""
         piece = self.pieces[token]
         return piece.replace(self.marker, other.marker) if self.marker else piece
 
     def bare(self, token: int) -> str:
-        """One piece without marks for spaces."""
+        """One piece without markers for spaces."""
         piece = self.pieces[token]
         return piece.replace(self.marker, "") if self.marker else piece
 
 
 def spellings(tokenizer: PreTrainedTokenizerFast, width: int | None = None) -> Spellings:
-    """Spelling of every token; `width` is that of the model's logits, if it differs from the tokenizer's.
+    """Spelling of every token; `width` is the number of the model's logits, if not the tokenizer's size.
 
     Raises FusionError for a tokenizer that is not fast.
     """
@@ -60,16 +60,17 @@ def spellings(tokenizer: PreTrainedTokenizerFast, width: int | None = None) -> S
 
 
 def map_same_spelling(source: Spellings, target: Spellings) -> VocabularyMap:
-    """Tokens that are spelled alike but for the mark of the space, special tokens among them."""
+    """Map tokens, special ones included, that are spelled the same apart from the marker for a space."""
     first = _first(target.pieces)
     ids = np.array([first.get(piece, -1) if piece else -1 for piece in source.like(target)], np.int32)
     return VocabularyMap(ids, np.where(ids >= 0, 0, -1).astype(np.int32), len(target.pieces))
 
 
 def map_spelling(source: Spellings, target: Spellings) -> VocabularyMap:
-    """The target token at the least edit distance, in characters, however far; ties go to the lowest id.
+    """Map each token to the target token with the smallest edit distance in characters, however large.
 
-    (Wan et al. 2024, section 3.1, as released: on spellings, special tokens among them, without a threshold.)
+    Ties go to the lowest id. (Wan et al. 2024, section 3.1, as in the released code: on spellings, special
+    tokens included, without a threshold.)
     """
     known_s, known_t = _known(source.pieces), _known(target.pieces)
     alike = source.like(target)
@@ -92,7 +93,7 @@ def _first(pieces: Sequence[str]) -> dict[str, int]:
 
 
 def _marker(tokenizer: PreTrainedTokenizerFast) -> str:
-    """What the tokenizer makes of the space in "a a"."""
+    """The character that the tokenizer turns the space of "a a" into; "" if it drops it."""
     backend = tokenizer.backend_tokenizer
     text = backend.normalizer.normalize_str("a a") if backend.normalizer else "a a"
     if backend.pre_tokenizer:

@@ -1,4 +1,4 @@
-"""The fused distributions of a whole corpus, as a training takes them.
+"""Fused distributions of a whole corpus, in the form that training reads.
 
 W   windows        R   rows of all windows        K   entries of a row
 """
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TeacherRows:
-    """Fused distributions of all windows, end to end; row t of a window predicts its input_ids[t + 1].
+    """Fused rows of all windows, concatenated; row t of a window predicts its input_ids[t + 1].
 
-    The arrays may be memory-mapped: no more than the rows of a batch is read at a time. Where ids are
-    unsigned, the largest value of their type means no entry (65,535 for uint16, so for vocabularies of at
-    most 65,535 tokens); where they are signed, -1 does. Probabilities may be of any floating type.
+    The arrays may be memory-mapped: only the rows of a batch are read at a time. "No entry" is -1 in signed
+    ids, and the largest value of the type in unsigned ids (65,535 in uint16, which is therefore for
+    vocabularies of at most 65,535 tokens). Probabilities may have any floating-point type.
     """
 
     offsets: NDArray[np.int64]  # [W + 1]

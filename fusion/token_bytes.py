@@ -1,12 +1,12 @@
-"""From a token's spelling to the bytes that it stands for, by the rules of its tokenizer.
+"""Conversion of a token's spelling to its bytes, by the rules of its tokenizer.
 
-Families are told apart by the tokenizer's own description (model, normalizer, pre-tokenizer, decoder), never
-by class names: byte-level (GPT-2's byte alphabet), marker for the space (SentencePiece's U+2581, with or
+The family is recognised from the tokenizer's own description (model, normalizer, pre-tokenizer, decoder), not
+from class names: byte-level (GPT-2's byte alphabet), a marker for the space (SentencePiece's U+2581, with or
 without byte fallback), and WordPiece (a prefix such as `##` on pieces that continue a word).
 
-WordPiece says nothing of white space. A piece that starts a word is given the space before it where its
-pre-tokenizer drops white space, as its own decoder writes it; punctuation, which mostly follows a word, is
-not.
+WordPiece tokens contain no white space. If the pre-tokenizer drops white space, a piece that starts a word
+gets the space before it, as the tokenizer's own decoder writes it; punctuation, which usually follows a word
+directly, does not.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _SPACE_MARKER = "\u2581"
 
 
 class Speller:
-    """Turns spellings into bytes by the rules of one tokenizer."""
+    """Converts spellings to bytes by the rules of one tokenizer."""
 
     def __init__(self, description: dict[str, Any]) -> None:
         kinds = set(_kinds(description))
@@ -43,7 +43,7 @@ class Speller:
 
 @cache
 def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's spelling of bytes: printable Latin-1 stands for itself, the other 68 follow from U+0100."""
+    """GPT-2's byte alphabet: printable Latin-1 stands for itself, the other 68 bytes start at U+0100."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [b for b in range(256) if b not in set(printable)]
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
@@ -58,7 +58,7 @@ def _from_byte_alphabet(piece: str) -> bytes:
 
 
 def _parts(node: Any) -> Iterator[dict[str, Any]]:
-    """Every typed part of a tokenizer's description, outermost first."""
+    """All parts with a type in a tokenizer's description, outermost first."""
     if isinstance(node, list):
         for child in node:
             yield from _parts(child)
@@ -75,7 +75,7 @@ def _kinds(description: dict[str, Any]) -> Iterator[str]:
 
 
 def _marker(description: dict[str, Any]) -> str:
-    """The character that stands for a space, or "" where spaces are written as they are."""
+    """The character that stands for a space, or "" if spaces are kept as they are."""
     for part in _parts(description["normalizer"]):
         if part["type"] == "Replace" and part["pattern"].get("String") == " " and part["content"]:
             return str(part["content"])

@@ -1,10 +1,10 @@
-"""What a token stands for: bytes, whatever the tokenizer's family and spelling.
+"""The bytes of tokens and their end bytes in a text, for every fast tokenizer family.
 
     V   width of the vocabulary            S   tokens of a sequence            B   bytes of the text (UTF-8)
 
-End bytes mean: all bytes of the text up to there have been read, but for white space that belongs to no
-token. The byte-level token " cat" and the WordPiece token "cat" end at the same byte, and their contexts are
-equal.
+A token's *end byte* is the number of bytes of the text read up to and including the token, apart from white
+space that belongs to no token. So the byte-level token " cat" and the WordPiece token "cat" have the same end
+byte, and the contexts after them are equal.
 """
 
 import json
@@ -29,9 +29,9 @@ ROLES = ("bos", "eos", "pad", "unk")
 class TokenTable:
     """A vocabulary in id order.
 
-    `pieces[i]` are the bytes of token i (b"" for an id that the tokenizer does not know; special tokens have
-    their spelling). `roles` names the ids of bos, eos, pad, unk as far as they exist. `special` holds every
-    id that is control rather than text.
+    `pieces[i]`: the bytes of token i (b"" for an id that the tokenizer does not know; the spelling of a
+    special token). `roles`: the ids of bos, eos, pad and unk, if they exist. `special`: all ids that are
+    control tokens and not text.
     """
 
     pieces: tuple[bytes, ...]
@@ -39,16 +39,16 @@ class TokenTable:
     special: frozenset[int]
 
     def is_text(self, token: int) -> bool:
-        """Whether the token stands for text: known, and not special."""
+        """Whether the token is text: known to the tokenizer and not special."""
         return token not in self.special and bool(self.pieces[token])
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A text as one model reads it: `input_ids` int32 [S], and `ends` int32 [S], bytes read after each.
+    """A text as one model reads it: `input_ids` int32 [S] and end bytes `ends` int32 [S].
 
-    `exact` says that the tokens' own bytes are the text; where the tokenizer normalised, dropped or could not
-    write something, ends come from its character offsets.
+    `exact`: whether the tokens' own bytes are the text. If the tokenizer normalised or dropped something or
+    used an unknown token, ends come from its character offsets instead.
     """
 
     input_ids: NDArray[np.int32]
@@ -60,7 +60,7 @@ class Encoding:
 class Spans:
     """Tokens of a text without bos and eos: `ids`, `starts`, `ends` int32 [S]; offsets in bytes.
 
-    `exact` says that the offsets are those of the tokens' own bytes, which are the text.
+    `exact`: whether the tokens' own bytes are the text, so that the offsets come from them.
     """
 
     ids: NDArray[np.int32]
@@ -70,10 +70,10 @@ class Spans:
 
 
 def token_table(tokenizer: PreTrainedTokenizerFast, width: int | None = None) -> TokenTable:
-    """The bytes of every token; `width` is that of the model's logits, where it differs from the tokenizer's.
+    """The bytes of every token; `width` is the number of the model's logits, if not the tokenizer's size.
 
-    Ids past the tokenizer's own stand for nothing; tokens past `width` are left out.
-    Raises FusionError for a tokenizer that is not fast (it has no description of itself and no offsets).
+    Ids beyond the tokenizer's own have no bytes; tokens beyond `width` are left out.
+    Raises FusionError for a tokenizer that is not fast (it has no description and no offsets).
     """
     description = _description(tokenizer)
     added = {a["id"]: a for a in description["added_tokens"]}
@@ -92,7 +92,7 @@ def token_table(tokenizer: PreTrainedTokenizerFast, width: int | None = None) ->
 
 
 def wants_bos(tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Whether the tokenizer itself puts its bos before a text, as models trained that way need."""
+    """Whether the tokenizer itself puts its bos before a text; models trained that way need it."""
     bos = tokenizer.bos_token_id
     return bos is not None and tokenizer("x")["input_ids"][:1] == [bos]
 
@@ -100,10 +100,10 @@ def wants_bos(tokenizer: PreTrainedTokenizerFast) -> bool:
 def encode(
     tokenizer: PreTrainedTokenizerFast, table: TokenTable, text: str, *, bos: bool, eos: bool
 ) -> Encoding:
-    """Ids and end bytes of a text read on its own, with bos and eos by role where asked for.
+    """Ids and end bytes of a text encoded on its own, with bos and eos if asked for.
 
-    bos ends at byte 0, eos at the text's length. Raises FusionError for a role that the tokenizer lacks, for
-    ids beyond the model's vocabulary, and for a text that the tokens do not cover.
+    bos ends at byte 0, eos at the text's length. Raises FusionError for a bos or eos that the tokenizer does
+    not have, for ids beyond the model's vocabulary, and for a text that the tokens do not cover.
     """
     spans = token_spans(tokenizer, table, text)
     before = [_role(tokenizer, table, "bos")] if bos else []
@@ -116,11 +116,11 @@ def encode(
 
 
 def token_spans(tokenizer: PreTrainedTokenizerFast, table: TokenTable, text: str) -> Spans:
-    """Where each token of a text starts and ends, in bytes.
+    """Start and end of each token of a text, in bytes.
 
-    From the tokens' own bytes where these reproduce the text (or the text with the space that many tokenizers
-    put before it); otherwise - white space dropped, case folded, characters normalised or unknown - from the
-    tokenizer's character offsets. A special token's spelling in the text is text like any other.
+    They come from the tokens' own bytes if these reproduce the text (or the text with the space that many
+    tokenizers put before it), else from the tokenizer's character offsets: it dropped white space, changed
+    case, normalised characters or did not know them. The spelling of a special token is read as plain text.
     """
     data = utf8(text)
     reader = _Reader(tokenizer, table, text)
@@ -140,20 +140,20 @@ def token_spans(tokenizer: PreTrainedTokenizerFast, table: TokenTable, text: str
 
 
 def character_bytes(text: str) -> NDArray[np.int64]:
-    """Byte offset at which each character starts, then the text's length: int64 [characters + 1]."""
+    """Byte offset of each character, then the text's length in bytes: int64 [characters + 1]."""
     points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     widths = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(widths)])
 
 
 def utf8(text: str) -> bytes:
-    """The text's bytes; FusionError for half of a surrogate pair, which no encoding can write."""
+    """The text's UTF-8 bytes. Raises FusionError for a lone surrogate, which UTF-8 cannot encode."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         raise FusionError(
             f"text is not valid Unicode: lone surrogate at character {error.start}",
-            remedy="repair or drop the document (it usually stems from JSON cut inside an escaped emoji)",
+            remedy="repair or drop the document (usual cause: JSON cut inside an escaped emoji)",
         ) from None
 
 
@@ -162,12 +162,12 @@ def _name(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def check_fast(tokenizer: PreTrainedTokenizerFast) -> None:
-    """FusionError for a tokenizer that is not fast: it has no description of itself and no offsets."""
+    """Raise FusionError for a tokenizer that is not fast: it has no description and no offsets."""
     if getattr(tokenizer, "backend_tokenizer", None) is None or not getattr(tokenizer, "is_fast", False):
         raise FusionError(
             f"{_name(tokenizer)}: {type(tokenizer).__name__} is not fast, so its bytes are unknown",
             remedy="convert it (AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained(...)) "
-            "or take a model that ships a tokenizer.json",
+            "or use a model that comes with a tokenizer.json",
         )
 
 
@@ -187,7 +187,7 @@ def _role(tokenizer: PreTrainedTokenizerFast, table: TokenTable, role: str) -> i
         have = ", ".join(table.roles) or "none"
         raise FusionError(
             f"{_name(tokenizer)} has no {role} token (it has: {have})",
-            remedy=f"give the tokenizer a {role} token or do not ask for one",
+            remedy=f"add a {role} token to the tokenizer or do not ask for one",
         )
     return table.roles[role]
 
@@ -196,7 +196,7 @@ def _role(tokenizer: PreTrainedTokenizerFast, table: TokenTable, role: str) -> i
 
 
 class _Reader(NamedTuple):
-    """Reads a text as text: the spelling of a special token in it is no special token."""
+    """Encodes a text as plain text: a special token's spelling in it does not become that token."""
 
     tokenizer: PreTrainedTokenizerFast
     table: TokenTable
@@ -207,7 +207,7 @@ class _Reader(NamedTuple):
         return list(self._respelled().ids) if self._misread(ids) else ids
 
     def offsets(self) -> NDArray[np.int64]:
-        """First character of each token and the one after its last, int64 [S, 2]."""
+        """First character of each token and the one after its last: int64 [S, 2]."""
         found = self._call(return_offsets_mapping=True)
         misread = self._misread(found["input_ids"])
         offsets = self._respelled().offsets if misread else found["offset_mapping"]
@@ -219,7 +219,7 @@ class _Reader(NamedTuple):
         )
 
     def _misread(self, ids: list[int]) -> bool:
-        """Whether ids hold a special token that is also a word of the model, but for what is unknown."""
+        """Whether ids contain a special token that came from its spelling, and not from an unknown word."""
         unknown = self.table.roles.get("unk")
         special = self.table.special.intersection(ids)
         return any(i != unknown or self.table.pieces[i].decode() in self.text for i in special)
@@ -234,9 +234,9 @@ _RESPELLED: WeakKeyDictionary[PreTrainedTokenizerFast, Any] = WeakKeyDictionary(
 
 
 def _without_special(tokenizer: PreTrainedTokenizerFast, table: TokenTable) -> Any:
-    """The tokenizer's backend with its special tokens, ids unchanged, spelled as no text is.
+    """The tokenizer's backend with special tokens renamed to strings that no text contains, ids unchanged.
 
-    Unigram and WordPiece take a word of their vocabulary wherever it stands, special or not.
+    Unigram and WordPiece use any word of their vocabulary that they find in a text, special or not.
     """
     description = _description(tokenizer)
     names = {table.pieces[i].decode(): f"\ufdd0{i}\ufdd0" for i in table.special}  # a noncharacter
@@ -272,9 +272,10 @@ def _spans_from_offsets(reader: _Reader, ids: NDArray[np.int32]) -> Spans:
 def _stretched(
     tokenizer: PreTrainedTokenizerFast, text: str, offsets: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Where tokens [S] stop, in characters, counting what the normalizer joined to the character before.
+    """End of each token [S] in characters, including characters that the normalizer merged into it.
 
-    White space and control characters may belong to no token; others only if the normalizer removes them.
+    White space and control characters may be outside all tokens; others only if the normalizer removes them,
+    else FusionError is raised.
     """
     stops = offsets[:, 1].copy()
     for position in _bare(text, offsets):
@@ -282,14 +283,14 @@ def _stretched(
             raise FusionError(
                 f"{_name(tokenizer)} drops {text[position]!r} (U+{ord(text[position]):04X}) at character "
                 f"{position}, so its tokens do not cover the text",
-                remedy="take a tokenizer with byte fallback or an unknown token, or clean the document",
+                remedy="use a tokenizer with byte fallback or an unknown token, or clean the document",
             )
         stops[stops == position] += 1
     return stops
 
 
 def _is_joined(tokenizer: PreTrainedTokenizerFast, text: str, position: int) -> bool:
-    """Whether the normalizer writes no more with the character than without it."""
+    """Whether the normalizer's output is no longer with the character than without it."""
     normalizer = tokenizer.backend_tokenizer.normalizer
     if normalizer is None:
         return False
@@ -298,7 +299,7 @@ def _is_joined(tokenizer: PreTrainedTokenizerFast, text: str, position: int) -> 
 
 
 def _bare(text: str, offsets: NDArray[np.int64]) -> list[int]:
-    """Characters that are in no token, ascending, but for white space and control characters."""
+    """Characters outside all tokens, ascending, except white space and control characters."""
     depth = np.zeros(len(text) + 1, np.int64)
     np.add.at(depth, offsets[:, 0], 1)
     np.add.at(depth, offsets[:, 1], -1)
@@ -309,10 +310,11 @@ def _bare(text: str, offsets: NDArray[np.int64]) -> list[int]:
 def _settled(
     starts: NDArray[np.int32], ends: NDArray[np.int32], pieces: list[bytes], data: bytes
 ) -> NDArray[np.int32]:
-    """Ends of tokens that overlap: a token that begins before another ends has read no more without it.
+    """End bytes corrected for tokens whose character offsets overlap (parts of one character, for example).
 
-    They end inside only where their own bytes are the text's (or its dummy space's, too). Elsewhere all end
-    where the last of them does: of tokens that end at the same byte, the last is the one that has read it.
+    If the overlapping tokens' own bytes are the text's (with or without a dummy space at the start), each
+    gets the end that its bytes give. Otherwise all get the end of the last one: of tokens with equal ends,
+    only the last counts as having read the text up to there.
     """
     out = ends.copy()
     for first, last in _overlapping(starts, ends):
@@ -326,7 +328,7 @@ def _settled(
 
 
 def _overlapping(starts: NDArray[np.int32], ends: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
-    """First and last of tokens each of which starts before the one before it has ended; ends ascend."""
+    """First and last token of each run in which every token starts before the previous one ends."""
     joined = np.concatenate([[False], starts[1:] < ends[:-1], [False]]).astype(np.int8)
     steps = np.diff(joined)
     yield from zip(np.flatnonzero(steps == 1).tolist(), np.flatnonzero(steps == -1).tolist(), strict=True)

@@ -1,14 +1,14 @@
-"""The likeliest tokens of many rows, without ever holding all their logits.
+"""Top-k tokens, normaliser and gold log-probability of many rows, without holding all their logits.
 
     N   rows                    D   width of the hidden states        V   vocabulary
     T   logits of a tile        k   entries kept of each row          m   largest logit so far
-    s   sum of exp(logit - m)   g   logit of the token that came
+    s   sum of exp(logit - m)   g   logit of the ground-truth token
 
-On the CPU a plain head is applied to a tile of the vocabulary at a time, and one pass over the tile, while it
-is in the cache, updates m, s, g and the k largest. m and s follow the online softmax (Milakov and Gimelshein
-2018, algorithm 3): s <- s exp(m - m') + sum exp(x - m'). A block of 64 logits is looked into only if its
-maximum is above the k-th largest so far. Other devices, and heads that do more, take all of V for a chunk of
-rows. Equal logits are ordered by id on all ways.
+On the CPU a plain head is applied to one tile of the vocabulary at a time, and a single pass over the tile,
+while it is in the cache, updates m, s, g and the k largest logits. m and s follow the online softmax (Milakov
+and Gimelshein 2018, algorithm 3): s <- s exp(m - m') + sum exp(x - m'). A block of 64 logits is searched only
+if its maximum is above the k-th largest so far. On other devices, and for other heads, all of V is computed
+for a chunk of rows. In both cases equal logits are ordered by id.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,16 +26,16 @@ from fusion.distributions import TopK
 from fusion.errors import FusionError
 from fusion.lm_head import Head, Projection, finished
 
-TILE_ROWS, TILE_WIDTH = 1024, 4096  # 16 MiB of float32: within the last cache of most processors
-CHUNK_LOGITS = 1 << 25  # logits held at a time where all of V is taken: 128 MiB of float32
+TILE_ROWS, TILE_WIDTH = 1024, 4096  # 16 MiB of float32: fits the last-level cache of most processors
+CHUNK_LOGITS = 1 << 25  # logits held at a time where all of V is computed: 128 MiB of float32
 _LEAST_HALF = np.float32(np.finfo(np.float16).min)
 
 
 def top_k(logits: Tensor, gold: Tensor, k: int) -> TopK:
-    """Keep the k likeliest of logits [N, V], for gold tokens [N]; equal ones by id.
+    """The k most likely tokens of logits [N, V], with the log-probability of the gold tokens [N].
 
-    Raises FusionError if k exceeds V, or if a row's normaliser, kept entries or gold token are not finite (a
-    logit of minus infinity elsewhere only says that the token is impossible).
+    Equal logits are ordered by id. Raises FusionError if k exceeds V, or if a row's normaliser, kept entries
+    or gold token are not finite (any other logit may be minus infinity: an impossible token).
     """
     return likeliest(_as_they_are, logits, gold, k)
 
@@ -44,7 +44,7 @@ def top_k(logits: Tensor, gold: Tensor, k: int) -> TopK:
 def likeliest(
     head: Head, hidden: Tensor, gold: Tensor, k: int, *, where: Callable[[int], str] = "row {}".format
 ) -> TopK:
-    """`top_k` of the logits that `head` gives for hidden states [N, D], for gold tokens [N].
+    """As `top_k`, for the logits that `head` computes from hidden states [N, D].
 
     `where` names a row in the error about logits that are not finite.
     """
@@ -80,7 +80,7 @@ def _as_they_are(logits: Tensor) -> Tensor:
 
 
 def _log_sum_exp(logprobs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the last axis, of natural logarithms that are at most about 0."""
+    """Log of the sum of exp over the last axis; the input is at most about 0."""
     with np.errstate(divide="ignore", over="ignore"):
         return np.asarray(np.log(np.exp(logprobs).sum(-1)), np.float64)
 
@@ -108,12 +108,12 @@ def _sorted(head: Head, hidden: Tensor, gold: Tensor, k: int) -> _Found:
 
 
 def _ordered_top(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Values and ids [N, k] by falling value, equal ones by rising id: `topk` alone does not promise it."""
+    """Values and ids [N, k] by descending value, then ascending id, which `topk` does not guarantee."""
     more = min(k + 1, logits.shape[-1])
     values, ids = logits.topk(more, dim=-1)
     tied = (values[:, k - 1] == values[:, more - 1]) if more > k else torch.zeros_like(ids[:, 0]).bool()
     values, ids = values[:, :k].clone(), ids[:, :k].clone()
-    if tied.any():  # which of the equal ones was kept is chance: order those rows in whole
+    if tied.any():  # `topk` may have kept any of the equal ones: sort these rows completely
         by_value, by_id = logits[tied].sort(dim=-1, descending=True, stable=True)
         values[tied], ids[tied] = by_value[:, :k], by_id[:, :k]
     ids, order = ids.sort(dim=-1)
@@ -146,7 +146,7 @@ def _row_parts(count: int) -> list[slice]:
 
 
 def _tiles(head: Head, hidden: Tensor) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """First token and logits [N, T] of each tile; a tile is overwritten by the next."""
+    """First token and logits [N, T] of each tile; the next tile overwrites it."""
     if not isinstance(head, Projection):
         yield 0, head(hidden).float().contiguous().numpy()
         return
@@ -174,7 +174,10 @@ def _scan_tile(
     state: NDArray[np.float64],
     came: NDArray[np.int64],
 ) -> None:
-    """Update the k largest [N, k] and m, s, g [N, 3] by a tile [N, T] of logits from token `first` on."""
+    """Update the k largest [N, k] and m, s, g [N, 3] with a tile [N, T] of logits that starts at `first`.
+
+    `came` [N] are the ground-truth tokens.
+    """
     rows, width = tile.shape
     raw = tile.view(np.int32)
     bits = np.empty(_BLOCK, np.int32)  # of 2^n; exp(y) = 2^n exp(z) with |z| <= ln(2) / 2
@@ -215,7 +218,7 @@ def _largest_of(x: NDArray[np.float32]) -> Any:
 
 
 def _insert_into(x: NDArray[np.float32], first: int, values: NDArray[np.float32], ids: NDArray[Any]) -> None:
-    """Keep what is larger than the smallest kept; an equal one came earlier, with a lower id, and stays."""
+    """Insert logits larger than the smallest one kept; of equal ones the earlier (lower id) stays."""
     for j in range(len(x)):
         if x[j] > values[-1]:
             place = len(values) - 1
@@ -232,7 +235,7 @@ def _sum_of_exp(
     power: NDArray[np.float32],
     small: NDArray[np.float32],
 ) -> Any:
-    """Sum of exp(x - m), relative error about 2e-7: numba's own exp is not vectorised."""
+    """Sum of exp(x - m), with a relative error of about 2e-7; numba's own exp is not vectorised."""
     a, b, c, d = _TAYLOR
     one = np.float32(1.0)
     for j in range(len(x)):
@@ -247,7 +250,7 @@ def _sum_of_exp(
     return total
 
 
-# Sums and maxima may be reordered, so that they are vectorised; NaN is looked for before it could matter.
+# Sums and maxima may be reordered, so that they can be vectorised; NaN has been checked for before.
 _fast: Any = njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
 _has_nan: Any = njit(cache=True, nogil=True)(_has_nan_in)
 _largest: Any = _fast(_largest_of)

@@ -1,7 +1,7 @@
-"""Training the target (paper section 3.1, equation 5): HF Trainer has the loop, this module data and loss.
+"""Training of the target with the fusion loss (paper section 3.1, equation 5) in the Hugging Face Trainer.
 
-Control and fused go through the same code and, with the same seed, the same batches in the same order; the
-control simply has no teacher.
+Control and fused are trained by the same code and, with the same seed, on the same batches in the same order;
+the control has no teacher.
 """
 
 import math
@@ -34,7 +34,7 @@ __all__ = ["Anneal", "Objective", "TeacherRows", "TrainingResult", "attach_objec
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss: lambda x causal LM + (1 - lambda) x fusion. See fusion.objective for each choice."""
+    """The loss: lambda x causal LM + (1 - lambda) x fusion. `fusion.objective` explains each choice."""
 
     lm_loss_weight: float | Anneal = DEFAULTS.lm_loss_weight
     temperature: float = DEFAULTS.temperature
@@ -48,20 +48,20 @@ class Objective:
 
     @classmethod
     def of(cls, method: Method) -> Self:
-        """The method's loss; annealed where it names an end."""
+        """The method's loss; the weight is annealed if the method has an end value for it."""
         start, end = method.lm_loss_weight, method.lm_loss_weight_end
         weight = start if end is None else Anneal(start, end, method.lm_loss_weight_schedule)
         shared = {f.name for f in fields(cls)} & METHOD_HINTS.keys() - {"lm_loss_weight"}
         return cls(lm_loss_weight=weight, **{name: getattr(method, name) for name in shared})
 
     def choices(self) -> dict[str, Any]:
-        """All but the weight, which may change from step to step, by the names of `fusion_loss`."""
+        """Keyword arguments of `fusion_loss`, without the weight, which may change from step to step."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lm_loss_weight"}
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What was trained on (tokens that carried a label, over all epochs) and what the Trainer logged."""
+    """Number of tokens with a label over all epochs, number of steps, and what the Trainer logged."""
 
     tokens: int
     steps: int
@@ -70,7 +70,7 @@ class TrainingResult:
 
 @dataclass
 class FusionOutput(ModelOutput):  # type: ignore[misc]
-    """What forward returns in training: the mixed loss and its two parts, scalars in nats."""
+    """What forward returns: the combined loss and its two parts, scalars in nats."""
 
     loss: Tensor | None = None
     causal_lm: Tensor | None = None
@@ -78,11 +78,11 @@ class FusionOutput(ModelOutput):  # type: ignore[misc]
 
 
 def attach_objective(model: Any, objective: Objective) -> None:
-    """Make the forward of a model (peft's wrapping included) return the fusion loss.
+    """Replace the forward of a model (which peft may have wrapped) by one that returns the fusion loss.
 
-    The loss is computed inside forward, not around it, so that wrappers of a model (DDP, FSDP) see every use
-    of the parameters. In evaluation mode it is the causal LM loss alone: one that mixes in the teacher cannot
-    be compared between control and fused.
+    The loss is computed inside forward, so that wrappers of the model (DDP, FSDP) see every use of the
+    parameters. In evaluation mode it is the causal LM loss alone, since a loss that includes the teacher
+    cannot be compared between control and fused.
     """
     decoder = split_model(model)
 
@@ -115,7 +115,10 @@ def attach_objective(model: Any, objective: Objective) -> None:
 
 
 def fusion_items(batches: Sequence[Mapping[str, Tensor]], objective: Objective) -> Tensor | None:
-    """Positions of all `batches` that count in the fusion part, at least 1; None where the labels do."""
+    """Number of positions of all `batches` that count in the fusion part, at least 1.
+
+    None if the number of labels is used instead: under "gold", and without a teacher.
+    """
     if objective.without_teacher == "gold":
         return None
     teachers = [sparse_teacher(batch) for batch in batches]
@@ -130,15 +133,15 @@ def fusion_items(batches: Sequence[Mapping[str, Tensor]], objective: Objective) 
 
 
 class FusionTrainer(Trainer):  # type: ignore[misc]
-    """The HF Trainer with the fusion loss; logs its parts and stops at the first loss that is not finite."""
+    """The Hugging Face Trainer with the fusion loss; logs its parts and stops if it is not finite."""
 
     def __init__(self, objective: Objective, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.objective = objective
-        self._fusion_items: Tensor | None = None  # of the whole step, over all its batches
-        self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole step
+        self._fusion_items: Tensor | None = None  # of the whole optimiser step, over all its batches
+        self.model_accepts_loss_kwargs = True  # the loss is divided by the whole step's tokens
         self._parts: dict[str, list[float]] = {"causal_lm_loss": [], "fusion_loss": []}
-        self._logged_step: int | None = None  # where a resumed training starts is known at its first batch
+        self._logged_step: int | None = None  # set at the first batch: a resumed training does not start at 0
         self._held_out = (0.0, 0.0)  # nats and tokens of the evaluation so far
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
@@ -147,7 +150,7 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
         return batches, items
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """The Trainer's own, with the loss as a mean over tokens: it would be a mean of batches' means."""
+        """As the Trainer's, but with the loss as a mean over tokens, not over batches."""
         self._held_out = (0.0, 0.0)
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         nats, tokens = self._held_out
@@ -185,7 +188,7 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
             self._parts["fusion_loss"].append(float(output.fusion))
         else:
             tokens = float((inputs["shift_labels"] != IGNORED).sum())
-            nats = float(loss) * max(tokens, 1.0)  # which is what the batch's sum was divided by
+            nats = float(loss) * max(tokens, 1.0)  # undo the division of the batch's sum
             self._held_out = (self._held_out[0] + nats, self._held_out[1] + tokens)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
@@ -193,8 +196,8 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:
-            # each micro-batch holds its share of its step's mean, so sums over steps are what to average; a
-            # run's last step may have fewer micro-batches than the others
+            # each micro-batch has its share of the step's mean, so sum over micro-batches and average over
+            # steps; the last step may have fewer micro-batches than the others
             steps = max(self.state.global_step - (self._logged_step or 0), 1)
             self._logged_step = self.state.global_step
             for name, values in self._parts.items():
@@ -215,9 +218,9 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
 
 
 def training_arguments(arguments: Mapping[str, Any], folder: Path, seed: int) -> TrainingArguments:
-    """HF TrainingArguments from a suite's own, plus what this project fixes (MLflow is synced afterwards).
+    """TrainingArguments from those of a suite plus those that are fixed here (MLflow is synced afterwards).
 
-    Raises FusionError on those that would change a trained model or how a killed training goes on.
+    Raises FusionError for arguments that would change the saved model or break resuming a killed training.
     """
     for name, reason in REFUSED_ARGUMENTS.items():
         if arguments.get(name):
@@ -256,11 +259,11 @@ def train(
     evaluation: Windows = (),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainingResult:
-    """Train `model` in place. `folder` keeps the Trainer's checkpoints; it goes on from the last one there.
+    """Train `model` in place, resuming from the last of the Trainer's checkpoints in `folder`.
 
     Without a teacher this is causal LM training (the control). With `lora` (names of peft's LoraConfig) only
     adapters are trained, and merged into the model at the end. `evaluation` windows give eval_loss, nats per
-    token. Raises FusionError on a loss that is not finite and on windows without any token to predict.
+    token. Raises FusionError if the loss is not finite, or if windows have no token to predict.
     """
     _refuse_several_processes()
     _refuse_nothing(windows, "training")
@@ -297,9 +300,9 @@ def _result(state: Any, windows: Windows) -> TrainingResult:
 
 
 def _last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; the Trainer writes its state last.
+    """The newest complete checkpoint: one with the Trainer's state, which is written last.
 
-    A later one that a kill left unfinished is removed, or the Trainer would count it among those to keep.
+    Removes newer ones that are incomplete, which the Trainer would count among those to keep.
     """
     steps = {int(p.name.split("-")[1]): p for p in folder.glob("checkpoint-*")}
     for step in sorted(steps, reverse=True):
@@ -312,13 +315,13 @@ def _last_whole_checkpoint(folder: Path) -> str | None:
 def _refuse_nothing(windows: Windows, purpose: str) -> None:
     if not any(len(w) > 1 for w in windows):
         raise FusionError(
-            f"no window for {purpose} has two tokens: of {len(windows)}, none predicts anything",
+            f"no window for {purpose} has two tokens (of {len(windows)}), so there is nothing to predict",
             remedy="give more or longer texts",
         )
 
 
 def _refuse_several_processes() -> None:
-    """One process and one device per training, until the stages around it know of more."""
+    """Raise FusionError if several processes run: stages support one process and one device per training."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise FusionError(
             "training was started in several processes (WORLD_SIZE > 1), which is not supported yet",

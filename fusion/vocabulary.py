@@ -1,9 +1,8 @@
-"""From one model's vocabulary to another's, on the bytes that tokens stand for.
+"""Vocabulary maps by the bytes of tokens: exact (EM), minimum edit distance (MinED), prefix.
 
     V_s   source vocabulary        V_t   target vocabulary
 
-Special tokens are matched by role (bos, eos, pad, unk), then by spelling among special tokens; never with
-text.
+Special tokens are mapped to special tokens only: by role (bos, eos, pad, unk), else by spelling.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +23,10 @@ _ROLES_BY_WEIGHT = ("unk", "pad", "bos", "eos")  # a token with several roles is
 
 @dataclass(frozen=True)
 class VocabularyMap:
-    """Target token of every source token.
+    """The target token of every source token.
 
-    `target_ids` int32 [V_s], -1 for none; `distance` int32 [V_s], edits in bytes, -1 for none. `target_size`
-    is V_t where it is known.
+    `target_ids` int32 [V_s], -1 for none; `distance` int32 [V_s], edit distance in bytes, -1 for none;
+    `target_size` is V_t if it is known.
     """
 
     target_ids: NDArray[np.int32]
@@ -36,27 +35,27 @@ class VocabularyMap:
 
     @classmethod
     def identity(cls, size: int) -> Self:
-        """Of a vocabulary to itself."""
+        """The map of a vocabulary to itself."""
         return cls(np.arange(size, dtype=np.int32), np.zeros(size, np.int32), size)
 
     def check(self, source_size: int, target_size: int) -> None:
-        """FusionError unless the map leads from a vocabulary of the one size to one of the other.
+        """Raise FusionError unless the map is from a vocabulary of `source_size` to one of `target_size`.
 
-        Where the map does not know the target's size, all of its tokens must at least be the target's.
+        If the map does not know its target's size, its largest target token must be below `target_size`.
         """
         largest = int(self.target_ids.max(initial=-1)) if self.target_size is None else -1
         known = self.target_size in (None, target_size) and largest < target_size
         if len(self.target_ids) != source_size or not known:
             to = f"tokens up to {largest}" if self.target_size is None else self.target_size
             raise FusionError(
-                f"the vocabulary map leads from {len(self.target_ids)} tokens to {to}, but the source has "
+                f"the vocabulary map is from {len(self.target_ids)} tokens to {to}, but the source has "
                 f"{source_size} and the target {target_size}",
                 remedy="map from the source to the target, with tables as wide as the models' logits",
             )
 
 
 def map_exact(source: TokenTable, target: TokenTable) -> VocabularyMap:
-    """Tokens that stand for equal bytes; of several such target tokens the one with the lowest id."""
+    """Map tokens with equal bytes; of several such target tokens, to the one with the lowest id."""
     first = _first_by_piece(target)
     target_ids = np.full(len(source.pieces), -1, np.int32)
     for token, piece in enumerate(source.pieces):
@@ -69,15 +68,16 @@ def map_exact(source: TokenTable, target: TokenTable) -> VocabularyMap:
 
 
 def map_minimum_edit(source: TokenTable, target: TokenTable, *, threshold: float) -> VocabularyMap:
-    """Exact matches, and for other text tokens the target token at the least Levenshtein distance in bytes.
+    """Map exact matches, and other text tokens to the target token at the smallest edit distance in bytes.
 
-    (MinED: Wan et al. 2024, section 3.1, there on the tokenizers' spelling and without a threshold.) Only
-    target tokens with distance / longer length <= `threshold` are considered; ties go to the lowest id.
-    Raises FusionError unless 0 <= threshold < 1.
+    This is MinED (Wan et al. 2024, section 3.1, there on spellings and without a threshold), with Levenshtein
+    distance. Only target tokens with distance / longer length <= `threshold` are considered; ties go to the
+    lowest id. Raises FusionError unless 0 <= threshold < 1.
     """
     if not 0 <= threshold < 1:
         raise FusionError(
-            f"threshold {threshold} is outside [0, 1)", remedy="1 would let any token stand for any other"
+            f"threshold {threshold} is outside [0, 1)",
+            remedy="use a value of at least 0 and below 1; with 1 any token would match any other",
         )
     exact = map_exact(source, target)
     target_ids, distance = exact.target_ids.copy(), exact.distance.copy()
@@ -91,13 +91,13 @@ def map_minimum_edit(source: TokenTable, target: TokenTable, *, threshold: float
 
 
 def map_prefix(source: TokenTable, target: TokenTable, tokenizer: PreTrainedTokenizerFast) -> VocabularyMap:
-    """Exact matches, and for other text tokens the target token that begins to write their bytes.
+    """Map exact matches, and other text tokens to the first target token of their bytes.
 
-    A source's probability for a token says that the text goes on with these bytes; the target, writing them,
-    begins with that token. It is the first with which `tokenizer`, the target's own, writes the bytes, where
-    they are text that its tokens reproduce; else the target token that is their longest beginning. `distance`
-    is the number of bytes that the token leaves to those after it. Raises FusionError for a tokenizer that is
-    not fast.
+    A source's probability of a token is the probability that the text continues with its bytes; the target
+    would write these bytes beginning with that target token. It is the first token that `tokenizer` (the
+    target's) uses to encode the bytes, if its tokens reproduce them; else the target token that is their
+    longest prefix. `distance` is the number of bytes that remain after it. Raises FusionError for a tokenizer
+    that is not fast.
     """
     check_fast(tokenizer)
     exact = map_exact(source, target)
@@ -116,10 +116,10 @@ def map_prefix(source: TokenTable, target: TokenTable, tokenizer: PreTrainedToke
 def _first_tokens(
     pieces: Sequence[bytes], target: TokenTable, tokenizer: PreTrainedTokenizerFast
 ) -> list[int]:
-    """First token of each piece as the tokenizer writes it after other text, -1 where it does not.
+    """First token of each piece as the tokenizer encodes it within a text; -1 if its tokens differ from it.
 
-    Many tokenizers put a space before a text that is read on its own. A piece that begins with a space is
-    then read without it, and one that does not is read after the end of a line.
+    Many tokenizers put a space before a text. For these, a piece that begins with a space is encoded without
+    it, and any other piece is encoded after a newline.
     """
     plain = [_decoded(piece) for piece in pieces]
     after_space = [text[1:] if text.startswith(" ") else "" for text in plain]
@@ -134,7 +134,7 @@ def _first_tokens(
 
 
 def _begins(ids: Sequence[int], piece: bytes, table: TokenTable) -> int:
-    """The token with which `piece` begins at the end of what `ids` write; -1 if none begins there."""
+    """The token of `ids` with which `piece` starts, if their bytes end with it; -1 if there is none."""
     if any(i >= len(table.pieces) or not table.is_text(i) for i in ids):
         return -1
     written = b"".join([table.pieces[i] for i in ids])
@@ -149,23 +149,23 @@ def _begins(ids: Sequence[int], piece: bytes, table: TokenTable) -> int:
 
 
 def _puts_space(tokenizer: PreTrainedTokenizerFast, table: TokenTable) -> bool:
-    """Whether the tokenizer puts a space before a text read on its own."""
+    """Whether the tokenizer puts a space before a text."""
     return any(
         0 <= i < len(table.pieces) and table.pieces[i][:1] == b" " for i in _read(["a"], tokenizer)[0][:1]
     )
 
 
 def _read(texts: list[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
-    """Ids of each text on its own, special tokens' spellings as text; without offsets, in half the time."""
+    """Ids of each text; special tokens' spellings are plain text. Skipping offsets halves the time."""
     backend = tokenizer.backend_tokenizer
-    backend.no_truncation()  # as a call of the tokenizer does, too
+    backend.no_truncation()  # calling the tokenizer resets this as well
     backend.no_padding()
     backend.encode_special_tokens = True
     return [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def _decoded(piece: bytes) -> str:
-    """The text that the bytes are, or "" where they are none."""
+    """The bytes as text, or "" if they are not valid UTF-8."""
     try:
         return piece.decode()
     except UnicodeDecodeError:
@@ -173,7 +173,7 @@ def _decoded(piece: bytes) -> str:
 
 
 class _Beginnings:
-    """Which token is the longest beginning of a text."""
+    """Finds the token that is the longest prefix of a text."""
 
     def __init__(self, first: Mapping[bytes, int]) -> None:
         self._first = first
@@ -187,12 +187,12 @@ class _Beginnings:
 
 
 def _unmatched(found: VocabularyMap, source: TokenTable) -> list[int]:
-    """Text tokens without a counterpart, ascending."""
+    """Text tokens that are not mapped, ascending."""
     return [i for i in np.flatnonzero(found.target_ids < 0).tolist() if source.is_text(i)]
 
 
 def _first_by_piece(table: TokenTable) -> dict[bytes, int]:
-    """Lowest id of each piece of text."""
+    """Lowest token id of each distinct text piece."""
     first: dict[bytes, int] = {}
     for token, piece in enumerate(table.pieces):
         if table.is_text(token):

@@ -1,6 +1,7 @@
-"""Vocabulary maps by name (`Method.vocabulary`). A new one is a function and a line in `VOCABULARY_MAPS`.
+"""Registry of vocabulary maps by name (`Method.vocabulary`).
 
-Functions import what they use when they are called: the names alone cost nothing.
+A new one is a function and a line in `VOCABULARY_MAPS`. Functions import what they need when they are called,
+so that reading the names imports nothing heavy.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MapChoices(Protocol):
-    """What of the method a map reads; `fusion.method.Method` has it."""
+    """The fields of `fusion.method.Method` that a vocabulary map reads."""
 
     @property
     def vocabulary(self) -> str: ...
@@ -29,9 +30,9 @@ class MapChoices(Protocol):
 
 @dataclass(frozen=True)
 class MapRule:
-    """How a named map is made from the tokens' bytes and, where there is such a form, from their spelling.
+    """How a named map is made: from the tokens' bytes and, if it has that form, from their spelling.
 
-    seconds: what a pair of vocabularies of 100,000 tokens takes, for estimates.
+    seconds: time for two vocabularies of 100,000 tokens, for cost estimates.
     """
 
     by_bytes: "Mapper"
@@ -81,14 +82,14 @@ VOCABULARY_MAPS: dict[str, MapRule] = {
 
 
 def by_spelling() -> tuple[str, ...]:
-    """The names of the maps that can be made from spellings."""
+    """Names of the maps that can be made from spellings."""
     return tuple(name for name, rule in VOCABULARY_MAPS.items() if rule.by_spelling)
 
 
 def map_vocabulary(
     source: "ModelVocabulary", target: "ModelVocabulary", method: MapChoices
 ) -> "VocabularyMap":
-    """Which target token each source token stands for. FusionError for a map without a form by spelling."""
+    """Make the map that `method` names. Raises FusionError for a map without a form by spelling."""
     rule = VOCABULARY_MAPS[method.vocabulary]
     if method.compare == "bytes":
         return rule.by_bytes(source, target, method)

@@ -1,11 +1,10 @@
-"""Documents cut into pieces that every tokenizer reads within the block size.
+"""Cutting of documents into windows that every tokenizer reads within the block size.
 
-    C   characters of a document           B   bytes of it (UTF-8)             S   tokens of it, for one
-    tokenizer
+    C   characters of a document    B   bytes of it (UTF-8)    S   tokens of it, for one tokenizer
 
-Windows are cut where every tokenizer has a token boundary, so that no model is shown half of its own token;
-at the end of a line if one lies in the window's second half, else before white space there, else at the last
-common boundary.
+Windows are cut where every tokenizer has a token boundary, so that no model sees half of one of its tokens:
+at the end of a line if there is one in the window's second half, else before white space there, else at the
+last common boundary.
 """
 
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from fusion.tokens import Spans, TokenTable, character_bytes, token_spans, token
 
 @dataclass(frozen=True)
 class Window:
-    """Characters `start` to `stop` of a document; `last` says that the document ends there."""
+    """Characters `start` to `stop` (excluded) of a document; `last`: whether the document ends there."""
 
     document: int
     start: int
@@ -31,7 +30,7 @@ class Window:
 
 @dataclass(frozen=True)
 class _Reader:
-    """A tokenizer and the number of text tokens it may spend on a window."""
+    """A tokenizer and the number of text tokens that a window may have."""
 
     tokenizer: PreTrainedTokenizerFast
     table: TokenTable
@@ -41,11 +40,11 @@ class _Reader:
 def cut_windows(
     documents: Sequence[str], tokenizers: Sequence[PreTrainedTokenizerFast], block_size: int
 ) -> list[Window]:
-    """Windows of all documents, in order; every character is in exactly one.
+    """Cut all documents into windows, in order; every character is in exactly one window.
 
-    For each tokenizer a window, read on its own, has at most `block_size` tokens including bos and eos
-    (whether or not they are used). Empty documents have no window. Raises FusionError if there is no text at
-    all, or if a single character needs more tokens than the block has.
+    Encoded on its own, a window has at most `block_size` tokens in each tokenizer, bos and eos included
+    (whether or not they are used). Empty documents have no windows. Raises FusionError if there is no text,
+    or if a single character needs more tokens than the block size.
     """
     readers = [_reader(tokenizer, block_size) for tokenizer in tokenizers]
     windows = [w for i, text in enumerate(documents) if text for w in _cut_document(i, text, readers)]
@@ -63,7 +62,7 @@ def _reader(tokenizer: PreTrainedTokenizerFast, block_size: int) -> _Reader:
     marks = sum(token is not None for token in (tokenizer.bos_token_id, tokenizer.eos_token_id))
     if block_size <= marks:
         raise FusionError(
-            f"a block of {block_size} tokens has no room for text beside bos and eos",
+            f"a block of {block_size} tokens has no room for text besides bos and eos",
             remedy="use a larger block size",
         )
     return _Reader(tokenizer, token_table(tokenizer), block_size - marks)
@@ -84,7 +83,7 @@ def _cut_document(document: int, text: str, readers: Sequence[_Reader]) -> list[
 
 
 def _common_boundaries(spans: Sequence[Spans], bytes_at: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Character positions [C + 1] that are inside no tokenizer's token."""
+    """Character positions [C + 1] that are not inside a token of any tokenizer."""
     free = np.ones(len(bytes_at), bool)
     for s in spans:
         inside = np.zeros(bytes_at[-1] + 2, np.int64)
@@ -98,7 +97,7 @@ def _common_boundaries(spans: Sequence[Spans], bytes_at: NDArray[np.int64]) -> N
 def _reach(
     spans: Sequence[Spans], readers: Sequence[_Reader], bytes_at: NDArray[np.int64], start: int
 ) -> int:
-    """The furthest character that all tokenizers reach from `start`; at least one further."""
+    """The furthest position that all tokenizers' budgets reach from `start`; at least `start` + 1."""
     limit = int(bytes_at[-1])
     for s, reader in zip(spans, readers, strict=True):
         last = int(np.searchsorted(s.ends, bytes_at[start], side="right")) + reader.budget
@@ -108,7 +107,7 @@ def _reach(
 
 
 def _choose(text: str, common: NDArray[np.bool_], start: int, limit: int) -> int:
-    """The best place to cut in (start, limit]; `limit` where the text ends or none is common."""
+    """The best position to cut in (start, limit]; `limit` at the text's end or without a common boundary."""
     if limit == len(text):
         return limit
     places = (start + 1 + np.flatnonzero(common[start + 1 : limit + 1])).tolist()
@@ -121,7 +120,7 @@ def _choose(text: str, common: NDArray[np.bool_], start: int, limit: int) -> int
 
 
 def _fitting(text: str, start: int, stop: int, common: NDArray[np.bool_], readers: Sequence[_Reader]) -> int:
-    """`stop`, or an earlier cut if the window, read on its own, is longer than it was inside its document."""
+    """`stop`, or an earlier cut if the window, encoded on its own, has too many tokens after all."""
     while not all(_fits(text[start:stop], r) for r in readers):
         if stop == start + 1:
             raise FusionError(

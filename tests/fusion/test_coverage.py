@@ -1,4 +1,4 @@
-"""What is counted of a teacher's way to the target: known values on windows made by hand."""
+"""Coverage and attribution counts: known values on windows made by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A choice that there is not is refused with those that there are."""
+"""An unknown choice is refused with a list of the known ones."""
 
 from typing import Literal
 

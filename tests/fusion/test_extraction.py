@@ -211,7 +211,7 @@ def test_k_must_fit_the_vocabulary_before_anything_is_touched(tmp_path: Path, k:
 @pytest.mark.parametrize("count", [0, len(LENGTHS) - 1, len(LENGTHS) + 1])
 def test_closed_is_one_word_for_each_window(tmp_path: Path, count: int) -> None:
     for call in (extract, partial(extract_to, tmp_path / "new")):
-        with pytest.raises(FusionError, match=f"closed says of {count} windows.*there are {len(LENGTHS)}"):
+        with pytest.raises(FusionError, match=f"closed .* {count} entries for {len(LENGTHS)} windows"):
             call(tiny_model("llama"), _encodings(), [False] * count, k=5)
     assert not (tmp_path / "new").exists()
 

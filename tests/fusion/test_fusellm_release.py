@@ -34,7 +34,7 @@ def test_tokens_meet_by_spelling_special_ones_too() -> None:
 
 
 def test_a_map_lets_other_tokens_meet() -> None:
-    """d is nearest to "b" (lowest id at one edit); it meets "b" here, and x is nobody's."""
+    """d is nearest to "b" (lowest id at one edit); it matches "b" here, and nothing maps to x."""
     mapped = map_spelling(SOURCE, TARGET)
     assert match_tokens(ints(1, 4), ints(5, 5), TARGET, SOURCE, None).tolist() == [-1, -1]
     assert match_tokens(ints(1, 4), ints(5, 5), TARGET, SOURCE, mapped).tolist() == [0, -1]

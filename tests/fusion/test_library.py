@@ -21,7 +21,7 @@ sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 
 
 def test_the_documented_example_runs_without_the_harness(tmp_path: Path) -> None:
-    """As it stands in the docs, where neither harness nor lm-eval nor MLflow can be imported."""
+    """The example as documented, where neither harness nor lm-eval nor MLflow can be imported."""
     page = (ROOT / "docs" / "library.md").read_text()
     code = page.partition("```python\n")[2].partition("```")[0]
     assert len([line for line in code.splitlines() if line.strip()]) < 40

@@ -1,4 +1,4 @@
-"""Adapters start as nothing, are all that is trained, and end up in a plain model's weights."""
+"""New adapters change nothing; only they are trained; they are merged into a plain model's weights."""
 
 import sys
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_before_the_first_step_the_loss_is_the_plain_models(modules: Any) -> Non
 
 @pytest.mark.parametrize("head", [False, True])
 def test_gradients_of_adapters_are_those_of_the_dense_loss(head: bool) -> None:
-    """Against automatic differentiation through the whole model, with adapters that already say something."""
+    """Against automatic differentiation through the whole model, with adapters that are not zero."""
     settings = LORA | {"target_modules": ["q_proj", "down_proj", *(["lm_head"] if head else [])]}
     with with_adapters(tiny_model("llama", seed=1), settings, 3) as wrapped:
         draw = torch.Generator().manual_seed(5)

@@ -1,4 +1,4 @@
-"""The mass that a source gives to the bytes of the target's next token, whoever cuts them how."""
+"""The probability that a source gives to the bytes of the target's next token, however they are split."""
 
 import dataclasses
 
@@ -42,7 +42,7 @@ def test_several_source_tokens_write_one_target_token() -> None:
 
 
 def test_one_source_token_writes_several_target_tokens() -> None:
-    """The other way about: "ab" at 0.3 begins with "a", so "a" gets all of it."""
+    """The reverse: "ab" at 0.3 begins with "a", so "a" gets all of it."""
     found = follow_text(SOURCE, TARGET, np.array([0, -1, 1], np.int32))
     np.testing.assert_allclose(found.probability, [0.3, 0.0, 0.9], rtol=1e-3)
 
@@ -104,8 +104,8 @@ def test_rows_that_read_other_bytes_move_nothing() -> None:
 
 @pytest.mark.parametrize("changed", ["target", "source"])
 def test_windows_that_a_tokenizer_changed_move_nothing(changed: str) -> None:
-    """Their tokens stand for other bytes than the text's (an unknown token for any), so nothing can be said;
-    neither does the product run into the next window, whatever comes there."""
+    """Their tokens stand for other bytes than the text's (an unknown token for any), so nothing is moved; nor
+    does the product run into the next window, whatever comes there."""
     read_as = {"target": TARGET, "source": SOURCE}
     read_as[changed] = dataclasses.replace(read_as[changed], exact=np.array([False]))
     found = follow_text(read_as["target"], read_as["source"], np.array([0, 2], np.int32))

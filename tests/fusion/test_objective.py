@@ -279,7 +279,7 @@ def test_kl_of_a_student_like_its_teacher_is_zero() -> None:
 
 
 def test_leftover_mass_is_not_given_to_the_list() -> None:
-    """Defect 7: a student that has the teacher's top-k but nothing else is wrong by the mass it lacks.
+    """Defect 7: a model that has the teacher's top-k but nothing else is wrong by the missing mass.
 
     Teacher 0.4, 0.4 and 0.2 left over; the student that matches is better than one with 0.5 and 0.5.
     """
@@ -363,9 +363,9 @@ WRONG = [
     ({"loss": "KL"}, "did you mean 'kl'"),
     ({"leftover": "renormalize"}, "did you mean 'renormalise'"),
     ({"without_teacher": "none"}, "without_teacher cannot be 'none'"),
-    ({"lm_loss_weight": 2.0}, "not within 0 and 1"),
-    ({"lm_loss_weight": -0.1}, "not within 0 and 1"),
-    ({"lm_loss_weight": math.nan}, "not within 0 and 1"),
+    ({"lm_loss_weight": 2.0}, "not between 0 and 1"),
+    ({"lm_loss_weight": -0.1}, "not between 0 and 1"),
+    ({"lm_loss_weight": math.nan}, "not between 0 and 1"),
     ({"temperature": 0.0}, "temperature is 0.0"),
     ({"temperature": -1.0}, "temperature is -1.0"),
     ({"temperature": math.inf}, "temperature is inf"),
@@ -417,7 +417,7 @@ def test_a_token_twice_in_a_row_is_refused_where_the_row_counts() -> None:
 
 
 def test_an_unlearned_row_has_no_gradient_even_beside_learned_ones() -> None:
-    """Under "mask" with lambda 0, rows without a teacher pull nowhere."""
+    """Under "mask" with lambda 0, rows without a teacher have no gradient."""
     hidden, weight, labels, teacher = case()
     found = loss_of(hidden, weight, labels, teacher, lm_loss_weight=0.0, without_teacher="mask")
     gradient = gradients(found, hidden, weight)[0]
@@ -446,7 +446,7 @@ def test_a_second_backward_pass_is_refused() -> None:
     hidden, weight, labels, teacher = case()
     found = loss_of(hidden, weight, labels, teacher).total
     torch.autograd.grad(found, hidden, retain_graph=True)
-    with pytest.raises(RuntimeError, match="gives its gradients once"):
+    with pytest.raises(RuntimeError, match="can be differentiated only once"):
         torch.autograd.grad(found, hidden)
 
 

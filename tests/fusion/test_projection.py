@@ -73,7 +73,7 @@ def test_what_the_text_moves_is_no_duplicate() -> None:
 
 
 def test_a_map_of_other_models_is_refused() -> None:
-    with pytest.raises(FusionError, match="takes 2 source tokens, and the distributions have token 2"):
+    with pytest.raises(FusionError, match="has 2 source tokens, but the distributions contain token 2"):
         project(IDS[:1], LOGPROBS[:1], LEFTOVER[:1], np.zeros(1, np.int32), vocabulary_map(5, 5))
 
 

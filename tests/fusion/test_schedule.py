@@ -34,7 +34,7 @@ def test_a_training_of_one_step_has_the_start() -> None:
 
 @pytest.mark.parametrize("ends", [(-0.1, 0.5), (0.5, 1.1), (float("nan"), 0.5)])
 def test_weights_outside_zero_and_one_are_refused(ends: tuple[float, float]) -> None:
-    with pytest.raises(FusionError, match="not within 0 and 1"):
+    with pytest.raises(FusionError, match="not between 0 and 1"):
         Anneal(*ends)
 
 

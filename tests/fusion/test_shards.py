@@ -1,4 +1,4 @@
-"""A store gives back what was written, whatever its shards; what is not whole is named, never read."""
+"""A store gives back what was written, whatever its shards; an incomplete one is named, never read."""
 
 import json
 from pathlib import Path
@@ -230,7 +230,7 @@ def test_a_shard_cut_short_is_written_again(tmp_path: Path) -> None:
 def test_an_unfinished_store_is_not_opened(tmp_path: Path) -> None:
     whole = random_block()
     written(tmp_path, whole, 2)
-    with pytest.raises(FusionError, match=r"store\.json: missing, so this is no whole store"):
+    with pytest.raises(FusionError, match=r"store\.json: missing, so the store is incomplete"):
         DistributionStore.load(tmp_path)
     with pytest.raises(FusionError, match="were not written"):
         writer_of(tmp_path, whole).close()
@@ -255,7 +255,7 @@ def stored(folder: Path) -> Path:
 def test_missing_and_truncated_files_are_named(tmp_path: Path, name: str) -> None:
     file = stored(tmp_path) / f"{name}.npy"
     file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(FusionError, match=rf"{name}\.npy: not a whole array") as caught:
+    with pytest.raises(FusionError, match=rf"{name}\.npy: not a complete array") as caught:
         DistributionStore.load(tmp_path)
     assert "again" in caught.value.remedy
     file.unlink()
@@ -295,7 +295,7 @@ def test_a_foreign_description_is_refused(
 
 def test_codes_beyond_the_vocabulary_are_an_error(tmp_path: Path) -> None:
     np.save(stored(tmp_path) / "vocabulary.npy", np.arange(2, dtype=np.int32))
-    with pytest.raises(FusionError, match="codes that vocabulary"):
+    with pytest.raises(FusionError, match="codes that are not in vocabulary"):
         DistributionStore.load(tmp_path).block(0, len(LENGTHS))
 
 

@@ -197,7 +197,7 @@ def test_a_special_token_that_is_spelled_in_a_text_is_text(name: str, around: st
 
 
 def test_the_spelling_of_the_unknown_token_is_not_taken_for_its_bytes() -> None:
-    """Unigram has "<unk>" among its words; as text it is <, u, n and k>, of which it lacks two."""
+    """Unigram has "<unk>" among its words; as text it is <, u, n and k>, two of which it does not have."""
     tokenizer = unigram()
     table = token_table(tokenizer)
     found = encode(tokenizer, table, "the<unk>", bos=False, eos=False)
@@ -411,7 +411,7 @@ def joins_the_next(tokenizer: Any, text: str, place: int) -> bool:
 
 
 def claim_is_true(tokenizer: Any, text: str, end: int, read: bytes) -> bool:
-    """Tokens that say they have read `end` bytes have read what the text up to there is on its own."""
+    """A token with end byte `end` has read exactly the text up to there."""
     data = text.encode()
     place = len(data[:end].decode(errors="ignore"))
     if joins_the_next(tokenizer, text, place):
@@ -434,7 +434,7 @@ def test_ends_ascend_and_claim_no_byte_that_was_not_read(name: str, text: str) -
     table = table_of(tokenizer)
     try:
         spans = token_spans(tokenizer, table, text)
-    except FusionError:  # characters that these small vocabularies lack
+    except FusionError:  # characters missing from these small vocabularies
         return
     assert (np.diff(spans.ends, prepend=0) >= 0).all()
     for token in np.flatnonzero(np.diff(spans.ends, append=-1)):

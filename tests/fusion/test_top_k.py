@@ -1,4 +1,4 @@
-"""The k likeliest are those of a dense softmax, on every way of finding them and in every order of ties."""
+"""The k most likely tokens are those of a dense softmax, by every way of computing them and with ties."""
 
 import numpy as np
 import pytest

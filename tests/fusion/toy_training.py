@@ -1,4 +1,4 @@
-"""Windows of random tokens and teachers that are sure of themselves, for tests of training."""
+"""Windows of random tokens and teachers with all probability on one token, for tests of training."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def windows(seed: int = 0, count: int = 16) -> list[NDArray[np.int32]]:
 
 
 def rows(windows: list[NDArray[np.int32]], shift: int = 1, kept: bool = True) -> TeacherRows:
-    """A teacher that is sure of the token `shift` places on (1: the next token, 0: the current one)."""
+    """A teacher with all probability on the token `shift` places on (1: next token, 0: current token)."""
     offsets = np.concatenate([[0], np.cumsum([len(w) - 1 for w in windows])]).astype(np.int64)
     ids = np.concatenate([w[shift : shift + len(w) - 1] for w in windows]).astype(np.int32)[:, None]
     n = len(ids)
