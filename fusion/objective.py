@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from fusion.chunked_loss import PartWeights, Rows, chunked_sums, label_rows
+from fusion.chunked_loss import LossRows, PartWeights, chunked_sums, label_rows
 from fusion.errors import FusionError, one_of
 from fusion.lm_head import Head
 
@@ -216,7 +216,7 @@ def _speaks(teacher: SparseTeacher) -> Tensor:
     return teacher.kept & (teacher.probabilities.sum(-1) > 0)
 
 
-def _rows(teacher: SparseTeacher, labels: Tensor, current: Tensor | None, rule: _Rule) -> Rows:
+def _rows(teacher: SparseTeacher, labels: Tensor, current: Tensor | None, rule: _Rule) -> LossRows:
     """What each position is to learn: the teacher's row under the rule, or one token."""
     counted = fusion_rows(labels, teacher, current, rule.without_teacher)
     taught = counted & _speaks(teacher)
@@ -230,7 +230,7 @@ def _rows(teacher: SparseTeacher, labels: Tensor, current: Tensor | None, rule: 
     constant = torch.zeros_like(leftover)
     if rule.loss == "kl":
         constant = torch.xlogy(probabilities, probabilities).sum(-1) + torch.xlogy(leftover, leftover)
-    return Rows(
+    return LossRows(
         labels.clamp(min=0), labels != IGNORED, torch.where(listed, ids, any_listed), listed,
         probabilities, leftover, constant, counted,
     )  # fmt: skip

@@ -7,7 +7,7 @@ control simply has no teacher.
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,6 +24,7 @@ from fusion.errors import FusionError
 from fusion.hf_settings import REFUSED_ARGUMENTS
 from fusion.lora import with_adapters
 from fusion.objective import IGNORED, Leftover, Loss, WithoutTeacher, check_choices, fusion_loss, fusion_rows
+from fusion.progress import OnProgress
 from fusion.schedule import Anneal, weight_at
 
 __all__ = ["Anneal", "Objective", "TeacherRows", "TrainingResult", "attach_objective", "train"]
@@ -196,7 +197,7 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, report: Callable[[int, int], None]) -> None:
+    def __init__(self, report: OnProgress) -> None:
         self.report = report
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
@@ -243,7 +244,7 @@ def train(
     seed: int,
     lora: Mapping[str, Any] | None = None,
     evaluation: Windows = (),
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: OnProgress = lambda done, total: None,
 ) -> TrainingResult:
     """Train `model` in place. `folder` keeps the Trainer's checkpoints; it goes on from the last one there.
 

@@ -28,7 +28,7 @@ from harness.pipeline.steps.train_target import train_target
 from harness.pipeline.steps.write_corpus import corpus_fingerprint, write_corpus
 from harness.pipeline.steps.write_windows import write_windows
 from harness.scoring.options import scoring_options
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.shorthand import training_name
 from harness.suite.spec import BenchmarkSpec, LoadedSuite, ModelSpec
 
@@ -109,7 +109,7 @@ class Pipeline:
         return tuple(in_order(chosen))
 
 
-def build_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
+def build_pipeline(loaded: LoadedSuite, settings: RunOptions) -> Pipeline:
     """The stages of `loaded`; nothing is computed but the fingerprints of local"""
     suite = loaded.suite
     target = _participant(suite.target, Role.TARGET, loaded, settings)
@@ -138,7 +138,7 @@ def _trained(
     return found
 
 
-def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Settings) -> Participant:
+def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: RunOptions) -> Participant:
     local = local_model_folder(spec, loaded.folder)
     if local is None:
         params: dict[str, Any] = spec.model_dump(mode="json", exclude={"name", "bos"})
@@ -156,7 +156,7 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, settings: Set
     return Participant(spec.name, role, reference, stage, spec.bos, local)
 
 
-def _windows_stage(loaded: LoadedSuite, settings: Settings, models: Sequence[Participant]) -> Stage:
+def _windows_stage(loaded: LoadedSuite, settings: RunOptions, models: Sequence[Participant]) -> Stage:
     suite = loaded.suite
     corpus = Stage(
         "corpus",
@@ -299,7 +299,7 @@ def _training_stage(
 
 
 def _scoring_stages(
-    loaded: LoadedSuite, settings: Settings, participants: Sequence[Participant]
+    loaded: LoadedSuite, settings: RunOptions, participants: Sequence[Participant]
 ) -> dict[tuple[str, str], Stage]:
     options = scoring_options(loaded, settings)
     benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
@@ -327,7 +327,7 @@ def _scoring_stage(model: Participant, benchmark: BenchmarkSpec, fingerprint: st
     )
 
 
-def checked_pipeline(loaded: LoadedSuite, settings: Settings) -> Pipeline:
+def checked_pipeline(loaded: LoadedSuite, settings: RunOptions) -> Pipeline:
     """The stages of a suite whose benchmarks exist. Raises SuiteError with every mistake at once."""
     from harness.scoring import validate_benchmarks
     from harness.scoring.options import scoring_options
