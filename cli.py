@@ -425,11 +425,11 @@ def _loaded(suite: str, overrides: Sequence[str], limit: int | None) -> Any:
 
 def _settings(mirror: Path | None, offline: bool, unsafe_no_sandbox: bool) -> Any:
     from harness.core.environment import go_offline
-    from harness.suite.run_options import Settings
+    from harness.suite.run_options import RunOptions
 
     if offline:
         go_offline()
-    return Settings(mirror.resolve() if mirror else None, offline, unsafe_no_sandbox)
+    return RunOptions(mirror.resolve() if mirror else None, offline, unsafe_no_sandbox)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from fusion.lm_head import Head, learned_by
 _REMOVED = -1e30  # a logit that adds nothing to any sum but keeps all arithmetic finite
 
 
-class Rows(NamedTuple):
+class LossRows(NamedTuple):
     """What each position learns; `listed` ids [N, K] are distinct within a row, and all ids are valid."""
 
     labels: Tensor  # [N] int64, valid ids
@@ -40,8 +40,8 @@ class Rows(NamedTuple):
     constant: Tensor  # [N] float32, added to the row's fusion loss
     taught: Tensor  # [N] bool: whether the row counts in the fusion part
 
-    def part(self, rows: slice | Tensor) -> "Rows":
-        return Rows(*(t[rows] for t in self))
+    def part(self, rows: slice | Tensor) -> "LossRows":
+        return LossRows(*(t[rows] for t in self))
 
 
 class PartWeights(NamedTuple):
@@ -52,7 +52,7 @@ class PartWeights(NamedTuple):
 
 
 def chunked_sums(
-    hidden: Tensor, head: Head, rows: Rows, weights: PartWeights, temperature: float, chunk: int
+    hidden: Tensor, head: Head, rows: LossRows, weights: PartWeights, temperature: float, chunk: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(total, causal LM sum, fusion sum) of hidden states [N, D], float32 scalars.
 
@@ -80,7 +80,7 @@ def chunked_sums(
     return total, sums[0], sums[1]
 
 
-def _check_ids(rows: Rows, vocabulary: int) -> None:
+def _check_ids(rows: LossRows, vocabulary: int) -> None:
     largest = max(int(rows.ids.max()), int(rows.labels.max()))
     if largest >= vocabulary:
         raise FusionError(
@@ -96,7 +96,7 @@ def _check_ids(rows: Rows, vocabulary: int) -> None:
 
 
 def chunk_sums_(
-    logits: Tensor, rows: Rows, weights: PartWeights, temperature: float, *, gradient: bool
+    logits: Tensor, rows: LossRows, weights: PartWeights, temperature: float, *, gradient: bool
 ) -> Tensor:
     """Both sums [2] over a chunk's float32 logits [n, V].
 
@@ -112,15 +112,15 @@ def chunk_sums_(
     return torch.stack([causal[0], fusion[1]])
 
 
-def label_rows(labels: Tensor, labelled: Tensor) -> Rows:
-    """Rows without a teacher: the label is the only entry listed, with probability 0."""
+def label_rows(labels: Tensor, labelled: Tensor) -> LossRows:
+    """LossRows without a teacher: the label is the only entry listed, with probability 0."""
     nothing = torch.zeros(len(labels), device=labels.device)
     listed = torch.ones_like(labels[:, None], dtype=torch.bool)
     none = torch.zeros_like(labelled)
-    return Rows(labels, labelled, labels[:, None], listed, nothing[:, None], nothing, nothing, none)
+    return LossRows(labels, labelled, labels[:, None], listed, nothing[:, None], nothing, nothing, none)
 
 
-def _one_softmax_(logits: Tensor, rows: Rows, weights: PartWeights, gradient: bool) -> Tensor:
+def _one_softmax_(logits: Tensor, rows: LossRows, weights: PartWeights, gradient: bool) -> Tensor:
     """As `chunk_sums_`, with both losses over the same logits."""
     label_logit = logits.gather(-1, rows.labels[:, None])
     listed = logits.gather(-1, rows.ids).masked_fill_(~rows.listed, _REMOVED)
@@ -155,7 +155,7 @@ def _gradient_(
     log_listed: Tensor,
     log_rest: Tensor,
     leftover: Tensor,
-    rows: Rows,
+    rows: LossRows,
     weights: PartWeights,
 ) -> None:
     """Overwrite the softmax outside the list [n, V] with a dL_clm/dz + b dL_fusion/dz."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion.errors import FusionError
-from fusion.lm_head import Head, Projection, finished
+from fusion.lm_head import Head, Projection, apply_softcap
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Decoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [..., V] of hidden states [..., D]."""
         head: nn.Module = self.model.get_output_embeddings()
-        return finished(head(hidden), self.scale, self.softcap)
+        return apply_softcap(head(hidden), self.scale, self.softcap)
 
     @property
     def head(self) -> Head:

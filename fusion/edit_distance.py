@@ -43,7 +43,7 @@ class _Candidates(NamedTuple):
     starts: NDArray[np.int64]  # [longest + 2]: where the candidates of each length begin
 
 
-def nearest(
+def nearest_candidates(
     queries: Ragged, candidates: Ragged, *, threshold: float | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Index of each query's nearest candidate and its distance, int32 [Q]; -1 and -1 for none.

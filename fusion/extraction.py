@@ -8,7 +8,7 @@ that predict a token, and logits [N, V] are never held at once (`likeliest`).
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from torch import Tensor
 
 from fusion.decoder import Decoder, split_model
 from fusion.distributions import Distributions, TopK
+from fusion.progress import OnProgress
 from fusion.shards import DistributionStore, StoreWriter, check_closed
 from fusion.tokens import Encoding
 from fusion.top_k import likeliest
 
 BATCH_TOKENS = 4096
 SHARD_ROWS = 1 << 18  # a killed extraction repeats at most this many rows
-Report = Callable[[int, int], None]
 
 
 def extract(
@@ -36,7 +36,7 @@ def extract(
     *,
     k: int,
     batch_tokens: int = BATCH_TOKENS,
-    report: Report = lambda done, total: None,
+    report: OnProgress = lambda done, total: None,
 ) -> Distributions:
     """Compute the model's distributions over all windows, in order, in memory.
 
@@ -62,7 +62,7 @@ def extract_to(
     k: int,
     batch_tokens: int = BATCH_TOKENS,
     shard_rows: int = SHARD_ROWS,
-    report: Report = lambda done, total: None,
+    report: OnProgress = lambda done, total: None,
 ) -> DistributionStore:
     """As `extract`, into a store on disk, in shards of at most `shard_rows` rows (at least one window).
 

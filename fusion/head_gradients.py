@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fusion.errors import FusionError
 from fusion.hf_settings import FLOAT16
-from fusion.lm_head import Head, Projection, finished
+from fusion.lm_head import Head, Projection, apply_softcap
 
 _BLOCK = 8192  # tokens of a low-precision weight's gradient that are converted to float32 at a time
 
@@ -66,7 +66,7 @@ class _ProjectionPass:
     def logits(self, rows: slice) -> Tensor:
         with torch.autocast(self.hidden.device.type, enabled=False):
             projected = self.hidden[rows].to(self.dtype) @ self.weight.T
-            logits = finished(projected, self.head.scale, self.head.softcap).float()
+            logits = apply_softcap(projected, self.head.scale, self.head.softcap).float()
         self.capped = None if self.head.softcap is None else logits.clone()
         return logits
 

@@ -25,10 +25,10 @@ class Projection:
     softcap: float | None = None
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        return finished(torch.nn.functional.linear(hidden, self.weight), self.scale, self.softcap)
+        return apply_softcap(torch.nn.functional.linear(hidden, self.weight), self.scale, self.softcap)
 
 
-def finished(logits: Tensor, scale: float, softcap: float | None) -> Tensor:
+def apply_softcap(logits: Tensor, scale: float, softcap: float | None) -> Tensor:
     """Logits from projected hidden states: softcap * tanh(scale * logits / softcap)."""
     if scale != 1.0:
         logits = logits * scale

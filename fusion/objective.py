@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from fusion.choices import Leftover, Loss, WithoutTeacher
-from fusion.chunked_loss import PartWeights, Rows, chunked_sums, label_rows
+from fusion.chunked_loss import LossRows, PartWeights, chunked_sums, label_rows
 from fusion.errors import FusionError, one_of
 from fusion.lm_head import Head
 from fusion.method import DEFAULTS
@@ -216,7 +216,7 @@ def _speaks(teacher: SparseTeacher) -> Tensor:
     return teacher.kept & (teacher.probabilities.sum(-1) > 0)
 
 
-def _rows(teacher: SparseTeacher, labels: Tensor, current: Tensor | None, rule: _Rule) -> Rows:
+def _rows(teacher: SparseTeacher, labels: Tensor, current: Tensor | None, rule: _Rule) -> LossRows:
     """What each position learns: its teacher row, prepared by the rule, or a single token."""
     counted = fusion_rows(labels, teacher, current, rule.without_teacher)
     taught = counted & _speaks(teacher)
@@ -230,7 +230,7 @@ def _rows(teacher: SparseTeacher, labels: Tensor, current: Tensor | None, rule: 
     constant = torch.zeros_like(leftover)
     if rule.loss == "kl":
         constant = torch.xlogy(probabilities, probabilities).sum(-1) + torch.xlogy(leftover, leftover)
-    return Rows(
+    return LossRows(
         labels.clamp(min=0), labels != IGNORED, torch.where(listed, ids, any_listed), listed,
         probabilities, leftover, constant, counted,
     )  # fmt: skip

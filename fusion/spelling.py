@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from fusion.edit_distance import nearest
+from fusion.edit_distance import nearest_candidates
 from fusion.ragged import of_text
 from fusion.tokens import check_fast
 from fusion.vocabulary import VocabularyMap
@@ -74,7 +74,9 @@ def map_spelling(source: Spellings, target: Spellings) -> VocabularyMap:
     """
     known_s, known_t = _known(source.pieces), _known(target.pieces)
     alike = source.like(target)
-    place, found = nearest(of_text([alike[i] for i in known_s]), of_text([target.pieces[i] for i in known_t]))
+    place, found = nearest_candidates(
+        of_text([alike[i] for i in known_s]), of_text([target.pieces[i] for i in known_t])
+    )
     ids, distance = np.full((2, len(source.pieces)), -1, np.int32)
     hit = place >= 0
     ids[known_s[hit]], distance[known_s[hit]] = known_t[place[hit]], found[hit]

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from fusion.distributions import TopK
 from fusion.errors import FusionError
-from fusion.lm_head import Head, Projection, finished
+from fusion.lm_head import Head, Projection, apply_softcap
 
 TILE_ROWS, TILE_WIDTH = 1024, 4096  # 16 MiB of float32: fits the last-level cache of most processors
 CHUNK_LOGITS = 1 << 25  # logits held at a time where all of V is computed: 128 MiB of float32
@@ -156,7 +156,7 @@ def _tiles(head: Head, hidden: Tensor) -> Iterator[tuple[int, NDArray[np.float32
         part = weight[first : first + TILE_WIDTH]
         logits = room[: count * len(part)].view(count, len(part))
         torch.mm(hidden, part.T, out=logits)
-        yield first, finished(logits, head.scale, head.softcap).float().numpy()
+        yield first, apply_softcap(logits, head.scale, head.softcap).float().numpy()
 
 
 _BLOCK = 64

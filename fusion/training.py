@@ -7,7 +7,7 @@ the control has no teacher.
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -26,6 +26,7 @@ from fusion.hf_settings import REFUSED_ARGUMENTS
 from fusion.lora import with_adapters
 from fusion.method import DEFAULTS, METHOD_HINTS, Method
 from fusion.objective import IGNORED, check_choices, fusion_loss, fusion_rows
+from fusion.progress import OnProgress
 from fusion.schedule import Anneal, weight_at
 from fusion.teacher_rows import TeacherRows
 
@@ -210,7 +211,7 @@ class FusionTrainer(Trainer):  # type: ignore[misc]
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, report: Callable[[int, int], None]) -> None:
+    def __init__(self, report: OnProgress) -> None:
         self.report = report
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
@@ -257,7 +258,7 @@ def train(
     seed: int,
     lora: Mapping[str, Any] | None = None,
     evaluation: Windows = (),
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: OnProgress = lambda done, total: None,
 ) -> TrainingResult:
     """Train `model` in place, resuming from the last of the Trainer's checkpoints in `folder`.
 

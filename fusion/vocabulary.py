@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from fusion.edit_distance import nearest
+from fusion.edit_distance import nearest_candidates
 from fusion.errors import FusionError
 from fusion.ragged import of_bytes
 from fusion.tokens import TokenTable, check_fast
@@ -84,7 +84,7 @@ def map_minimum_edit(source: TokenTable, target: TokenTable, *, threshold: float
     wanted = _unmatched(exact, source)
     first = _first_by_piece(target)
     queries = of_bytes([source.pieces[i] for i in wanted])
-    place, edits = nearest(queries, of_bytes(list(first)), threshold=threshold)
+    place, edits = nearest_candidates(queries, of_bytes(list(first)), threshold=threshold)
     target_ids[wanted] = np.append(np.array(list(first.values()), np.int32), np.int32(-1))[place]
     distance[wanted] = edits
     return VocabularyMap(target_ids, distance, len(target.pieces))

@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from harness.core.record import RunRecord
-from harness.pipeline.runner import Outcome
+from harness.pipeline.runner import StageResult
 from harness.pipeline.stage import Stage
 
 if TYPE_CHECKING:
-    from harness.doctor import Finding
+    from harness.doctor import MachineCheck
     from harness.experiment import Finished
     from harness.pipeline.plan import Plan
     from harness.scoring.task_table import TaskTable
@@ -60,7 +60,7 @@ class ConsoleObserver:
         if self._task is not None:
             self._bar.update(self._task, description=f"{stage.name}: {what}", completed=done, total=total)
 
-    def finished(self, stage: Stage, outcome: Outcome) -> None:
+    def finished(self, stage: Stage, outcome: StageResult) -> None:
         self._drop_task()
         how = "reused" if outcome.reused else f"{time.monotonic() - self._started:.1f} s"
         facts = ", ".join(_fact(k, outcome.entry.facts[k]) for k in _FACTS if k in outcome.entry.facts)
@@ -140,7 +140,7 @@ def show_tasks(table: "TaskTable") -> None:
     Console(highlight=False).print(render_tasks(table))
 
 
-def show_findings(findings: "Sequence[Finding]") -> None:
+def show_findings(findings: "Sequence[MachineCheck]") -> None:
     """One line a finding, with the remedy under what is missing."""
     console = Console(highlight=False)
     for finding in findings:

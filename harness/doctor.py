@@ -27,7 +27,7 @@ OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFL
 
 
 @dataclass(frozen=True)
-class Finding:
+class MachineCheck:
     """One thing that was looked at; `remedy` is empty where `ok`."""
 
     name: str
@@ -36,9 +36,9 @@ class Finding:
     remedy: str = ""
 
 
-def examine(results: Path, mirror: Path | None) -> list[Finding]:
+def examine(results: Path, mirror: Path | None) -> list[MachineCheck]:
     """Everything a run may need, in the order in which it needs it."""
-    looks: list[Callable[[], Finding]] = [
+    looks: list[Callable[[], MachineCheck]] = [
         _python,
         _libraries,
         _device,
@@ -54,11 +54,11 @@ def examine(results: Path, mirror: Path | None) -> list[Finding]:
     return [look() for look in looks]
 
 
-def _finding(name: str, ok: bool, detail: str, remedy: str) -> Finding:
-    return Finding(name, ok, detail, "" if ok else remedy)
+def _finding(name: str, ok: bool, detail: str, remedy: str) -> MachineCheck:
+    return MachineCheck(name, ok, detail, "" if ok else remedy)
 
 
-def _python() -> Finding:
+def _python() -> MachineCheck:
     wanted = ".".join(map(str, NEEDED_PYTHON))
     ok = sys.version_info[:2] >= NEEDED_PYTHON
     return _finding(
@@ -66,11 +66,11 @@ def _python() -> Finding:
     )
 
 
-def _libraries() -> Finding:
+def _libraries() -> MachineCheck:
     try:
         problems = list(_library_problems(metadata.requires(DISTRIBUTION) or []))
     except metadata.PackageNotFoundError:
-        return Finding(
+        return MachineCheck(
             "libraries", False, f"{DISTRIBUTION} is not installed in this environment", "pip install -e ."
         )
     detail = "; ".join(problems) or "all there, none older than needed"
@@ -93,9 +93,9 @@ def _library_problems(requirements: list[str]) -> Iterator[str]:
             yield f"{requirement.name} {version} is not {requirement.specifier}"
 
 
-def _device() -> Finding:
+def _device() -> MachineCheck:
     if util.find_spec("torch") is None:
-        return Finding("device", False, "torch is missing", "pip install -e . -c constraints.txt")
+        return MachineCheck("device", False, "torch is missing", "pip install -e . -c constraints.txt")
     import torch
 
     if torch.cuda.is_available():
@@ -107,14 +107,14 @@ def _device() -> Finding:
             if torch.backends.mps.is_available()
             else "CPU only: enough for micro and pocket"
         )
-    return Finding("device", True, f"torch {torch.__version__}, {names}")
+    return MachineCheck("device", True, f"torch {torch.__version__}, {names}")
 
 
-def _cores() -> Finding:
-    return Finding("cores", True, str(cores()))
+def _cores() -> MachineCheck:
+    return MachineCheck("cores", True, str(cores()))
 
 
-def _memory() -> Finding:
+def _memory() -> MachineCheck:
     import psutil
 
     memory = psutil.virtual_memory()
@@ -125,18 +125,20 @@ def _memory() -> Finding:
     return _finding("memory", memory.available >= MEMORY_FOR_POCKET, detail, remedy)
 
 
-def _disk(results: Path) -> Finding:
+def _disk(results: Path) -> MachineCheck:
     place = next(p for p in (results, *results.resolve().parents) if p.exists())
     free = shutil.disk_usage(place).free
     if not os.access(place, os.W_OK):
-        return Finding("disk", False, f"{place} cannot be written to", "choose another folder with --results")
+        return MachineCheck(
+            "disk", False, f"{place} cannot be written to", "choose another folder with --results"
+        )
     remedy = (
         f"pocket needs {DISK_FOR_POCKET / 1e9:.0f} GB: free some, or choose another folder with --results"
     )
     return _finding("disk", free >= DISK_FOR_POCKET, f"{free / 1e9:.0f} GB free at {place}", remedy)
 
 
-def _pip() -> Finding:
+def _pip() -> MachineCheck:
     there = util.find_spec("pip") is not None
     detail = (
         "there: models in wheels can be fetched" if there else "missing: models in wheels cannot be fetched"
@@ -144,7 +146,7 @@ def _pip() -> Finding:
     return _finding("pip", there, detail, f"{sys.executable} -m ensurepip")
 
 
-def _hub(mirror: Path | None) -> Finding:
+def _hub(mirror: Path | None) -> MachineCheck:
     switched_off = [
         name for name in OFFLINE_VARIABLES if os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
     ]
@@ -171,28 +173,30 @@ def _unreachable(url: str) -> str:
     return ""
 
 
-def _mirror(mirror: Path | None) -> Finding:
+def _mirror(mirror: Path | None) -> MachineCheck:
     if mirror is None:
-        return Finding("mirror", True, "none given (--mirror or FUSEGAUGE_MIRROR); the hub is used")
+        return MachineCheck("mirror", True, "none given (--mirror or FUSEGAUGE_MIRROR); the hub is used")
     if not mirror.is_dir():
-        return Finding("mirror", False, f"no folder {mirror}", "correct --mirror or FUSEGAUGE_MIRROR")
+        return MachineCheck("mirror", False, f"no folder {mirror}", "correct --mirror or FUSEGAUGE_MIRROR")
     datasets = mirrored_datasets(mirror)
     detail = f"{len(datasets)} data sets in {mirror}"
     return _finding("mirror", bool(datasets), detail, f"it must hold {LAYOUT}")
 
 
-def _mlflow() -> Finding:
+def _mlflow() -> MachineCheck:
     try:
         version = metadata.version("mlflow")
     except metadata.PackageNotFoundError:
-        return Finding("MLflow", False, "missing: results are written, but not synced", "pip install -e .")
+        return MachineCheck(
+            "MLflow", False, "missing: results are written, but not synced", "pip install -e ."
+        )
     uri = redact(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    return Finding(
+    return MachineCheck(
         "MLflow", True, f"{version}, {f'tracking to {uri}' if uri else 'a database beside the results'}"
     )
 
 
-def _isolation() -> Finding:
+def _isolation() -> MachineCheck:
     """Which sandbox confines model-written code here, and what the better ones lack."""
     from harness.sandbox import examined
 
@@ -202,12 +206,12 @@ def _isolation() -> Finding:
     remedy = "install bubblewrap, and let this user make namespaces (docs/operations.md)"
     if best is None:
         detail = f"no sandbox: code benchmarks are not run ({lacks or f'none for {platform.system()}'})"
-        return Finding("isolation of code", False, detail, remedy)
+        return MachineCheck("isolation of code", False, detail, remedy)
     detail = f"{best.shown}, proven by a program that tried to get out" + (f" ({lacks})" if lacks else "")
     return _finding("isolation of code", best.mode == "sandbox", detail, remedy)
 
 
-def examine_languages(prove: bool = False) -> list[Finding]:
+def examine_languages(prove: bool = False) -> list[MachineCheck]:
     """One finding per language, in the table's order.
 
     Args:
@@ -219,22 +223,24 @@ def examine_languages(prove: bool = False) -> list[Finding]:
     return [_language_finding(name, prove) for name in LANGUAGES]
 
 
-def _language_finding(name: str, prove: bool) -> Finding:
+def _language_finding(name: str, prove: bool) -> MachineCheck:
     tools = toolchain(name)
     title = LANGUAGES[name].title
     if tools is None:
         what = f"no {', '.join(lacks(name))}: its benchmarks are left out"
-        return Finding(
+        return MachineCheck(
             title, False, what, f"{install_command([name])} ({INSTALL_ALL}, in a checkout, installs all)"
         )
-    return _proven(title, name, tools.version) if prove else Finding(title, True, tools.version)
+    return _proven(title, name, tools.version) if prove else MachineCheck(title, True, tools.version)
 
 
-def _proven(title: str, name: str, version: str) -> Finding:
+def _proven(title: str, name: str, version: str) -> MachineCheck:
     from harness.sandbox.languages.self_test import flaw
 
     started = monotonic()
     if found := flaw(name):
-        return Finding(title, False, f"{version}, but in the sandbox {found}", install_command([name]))
+        return MachineCheck(title, False, f"{version}, but in the sandbox {found}", install_command([name]))
     seconds = monotonic() - started
-    return Finding(title, True, f"{version}; a right program passes, a wrong one fails ({seconds:.1f} s)")
+    return MachineCheck(
+        title, True, f"{version}; a right program passes, a wrong one fails ({seconds:.1f} s)"
+    )

@@ -14,10 +14,10 @@ from harness.core.run_files import RUN_FILE, read_run
 from harness.pipeline.graph import Pipeline, checked_pipeline
 from harness.pipeline.results_folder import Results
 from harness.pipeline.run_record import build_record, collect_items, copy_attribution, copy_items
-from harness.pipeline.runner import Observer, Outcome, run_stages
+from harness.pipeline.runner import Observer, StageResult, run_stages
 from harness.pipeline.stage import Stage
 from harness.scoring.options import scoring_options
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.spec import LoadedSuite, TrackingSpec, resolved
 
 if TYPE_CHECKING:
@@ -32,26 +32,26 @@ class Finished:
 
     record: RunRecord
     folder: Path
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, StageResult]
 
 
-def run_name(loaded: LoadedSuite, settings: Settings) -> str:
+def run_name(loaded: LoadedSuite, options: RunOptions) -> str:
     """Suite name and a hash over all that it says and how programs ran: the same suite is the same run."""
-    content = json.dumps([resolved(loaded.suite), settings.unsafe_no_sandbox], sort_keys=True)
+    content = json.dumps([resolved(loaded.suite), options.unsafe_no_sandbox], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()
     return f"{loaded.suite.name}-{digest[:8]}"
 
 
 def run_suite(
-    loaded: LoadedSuite, settings: Settings, results: Results, observer: Observer, only: Sequence[str] = ()
+    loaded: LoadedSuite, options: RunOptions, results: Results, observer: Observer, only: Sequence[str] = ()
 ) -> Finished | None:
     """Every stage, then the comparison and the report. With `only`, just those stages: then None."""
-    pipeline = checked_pipeline(loaded, settings)
+    pipeline = checked_pipeline(loaded, options)
     if only:
         run_stages(_only(pipeline, only), results.store, observer)
         return None
     outcomes = run_stages(pipeline.stages, results.store, observer)
-    return finish(run_name(loaded, settings), loaded, pipeline, results, outcomes)
+    return finish(run_name(loaded, options), loaded, pipeline, results, outcomes)
 
 
 def _only(pipeline: Pipeline, only: Sequence[str]) -> tuple[Stage, ...]:
@@ -69,7 +69,7 @@ def _families(name: str) -> list[str]:
 
 
 def finish(
-    run: str, loaded: LoadedSuite, pipeline: Pipeline, results: Results, outcomes: dict[str, Outcome]
+    run: str, loaded: LoadedSuite, pipeline: Pipeline, results: Results, outcomes: dict[str, StageResult]
 ) -> Finished:
     """Write items, attribution, run.json and the report of a run whose stages are all there."""
     from harness.report import write_report
@@ -132,14 +132,14 @@ def save_run_as_baseline(folder: Path, to: Path | None, results: Results) -> Pat
 
 
 def prepare_suite(
-    loaded: LoadedSuite, settings: Settings, results: Results, observer: Observer
+    loaded: LoadedSuite, options: RunOptions, results: Results, observer: Observer
 ) -> Iterator[str]:
     """Fetch models and corpus into the store, benchmark data into the mirror or the hub's cache; says so."""
     from harness.scoring.benchmark_data import prepare_datasets
 
-    yield from prepare_datasets(loaded.suite, scoring_options(loaded, settings))
+    yield from prepare_datasets(loaded.suite, scoring_options(loaded, options))
     yield "benchmark data: all there"
-    pipeline = checked_pipeline(loaded, settings)
+    pipeline = checked_pipeline(loaded, options)
     names = [s.name for s in pipeline.stages if s.name.startswith("model:") or s.name == "corpus"]
     outcomes = run_stages(pipeline.only(names), results.store, observer)
     size = sum(o.entry.bytes for o in outcomes.values()) / 1e6

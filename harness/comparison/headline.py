@@ -12,7 +12,7 @@ CERTAINTY = ((0.001, "very high"), (0.01, "high"), (1.0, "fair"))  # below this 
 
 
 @dataclass(frozen=True)
-class Finding:
+class CapabilityDifference:
     """Fused against one opponent on one capability."""
 
     capability: str
@@ -33,7 +33,10 @@ class Finding:
 
 
 def headline(
-    findings: Sequence[Finding], against: str, correction: Literal["holm", "bh"], whole: Difference | None
+    findings: Sequence[CapabilityDifference],
+    against: str,
+    correction: Literal["holm", "bh"],
+    whole: Difference | None,
 ) -> str:
     """The answer with its certainty as one sentence; then how it was compared, what the certainty means, and
     the difference over all capabilities, `whole`, where there are several. `against` names the opponent.
@@ -44,7 +47,7 @@ def headline(
     return " ".join([first, f"Compared with {against}: {meaning}.", *([_whole(whole)] if whole else [])])
 
 
-def _effect(findings: Sequence[Finding]) -> str:
+def _effect(findings: Sequence[CapabilityDifference]) -> str:
     """'Fusion helped on facts, hurt on code and made no clear difference on logic'."""
     groups = (
         (HELPED, [f.capability for f in findings if f.gained]),
@@ -59,19 +62,19 @@ def _whole(difference: Difference) -> str:
     return f"Over all capabilities: {signed(difference.difference)} points ({between})."
 
 
-def _certainty(sure: Sequence[Finding]) -> str:
+def _certainty(sure: Sequence[CapabilityDifference]) -> str:
     worst = _least_sure(sure)
     return next(word for bound, word in CERTAINTY if worst < bound or bound == 1.0)
 
 
-def _meaning(sure: Sequence[Finding], correction: Literal["holm", "bh"]) -> str:
+def _meaning(sure: Sequence[CapabilityDifference], correction: Literal["holm", "bh"]) -> str:
     """The certainty in the terms of the error that the correction holds."""
     if correction == "bh":
         return f"of claims made in this way at most {number(100 * sure[0].alpha)} % are expected to be false"
     return f"without any effect {_frequency(_least_sure(sure))} such comparisons would claim as much"
 
 
-def _least_sure(sure: Sequence[Finding]) -> float:
+def _least_sure(sure: Sequence[CapabilityDifference]) -> float:
     return max(f.difference.p_adjusted for f in sure)
 
 
@@ -79,7 +82,7 @@ def _frequency(p: float) -> str:
     return "fewer than 1 in 1,000" if p < 0.001 else f"about 1 in {int(1 / p):,}"
 
 
-def _hidden(findings: Sequence[Finding]) -> str:
+def _hidden(findings: Sequence[CapabilityDifference]) -> str:
     """What the items would have shown: the absence of a claim is no claim of absence."""
     reach = [
         f"{number(f.difference.smallest)} points on {f.capability}"

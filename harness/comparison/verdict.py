@@ -8,7 +8,7 @@ always named: a significant loss against the control or against the target befor
 from collections.abc import Sequence
 from typing import Literal
 
-from harness.comparison.headline import Finding, headline
+from harness.comparison.headline import CapabilityDifference, headline
 from harness.core.formats import interval, listed, p_value, plural, signed
 from harness.core.record import AVERAGE, Difference, Role, Row, Verdict
 
@@ -30,7 +30,7 @@ def verdict(
 ) -> Verdict:
     """Judge the capability averages among `rows`; `overall` is told beside them."""
     findings = [
-        Finding(row.capability, difference, 1 - confidence)
+        CapabilityDifference(row.capability, difference, 1 - confidence)
         for row in rows
         if row.benchmark == AVERAGE and row.unit == "%"
         for difference in row.differences
@@ -52,11 +52,11 @@ def verdict(
     )
 
 
-def _against(findings: Sequence[Finding], role: Role) -> list[Finding]:
+def _against(findings: Sequence[CapabilityDifference], role: Role) -> list[CapabilityDifference]:
     return [f for f in findings if f.difference.role is role]
 
 
-def _outcome(findings: Sequence[Finding]) -> Outcome:
+def _outcome(findings: Sequence[CapabilityDifference]) -> Outcome:
     gains, losses = any(f.gained for f in findings), any(f.lost for f in findings)
     if gains and losses:
         return "mixed"
@@ -72,11 +72,11 @@ def _nothing(rows: Sequence[Row]) -> str:
     return f"No verdict: {reason}."
 
 
-def _main(outcome: Outcome, yardstick: Role, findings: Sequence[Finding]) -> str:
+def _main(outcome: Outcome, yardstick: Role, findings: Sequence[CapabilityDifference]) -> str:
     return f"{OPENING[outcome]}: against {AGAINST[yardstick]}, {_phrase(findings, counts=True)}"
 
 
-def _phrase(findings: Sequence[Finding], *, counts: bool = False) -> str:
+def _phrase(findings: Sequence[CapabilityDifference], *, counts: bool = False) -> str:
     """Gains, then losses, then what stayed open, each with its certainty (and the number of items)."""
     gains = [_sure(f, counts) for f in findings if f.gained]
     losses = [_sure(f, counts) for f in findings if f.lost]
@@ -89,14 +89,14 @@ def _phrase(findings: Sequence[Finding], *, counts: bool = False) -> str:
     return ", ".join(parts)
 
 
-def _sure(finding: Finding, counts: bool) -> str:
+def _sure(finding: CapabilityDifference, counts: bool) -> str:
     d = finding.difference
     return (
         f"{signed(d.difference)} points on {finding.capability} ({p_value(d.p_adjusted)}{_items(d, counts)})"
     )
 
 
-def _open(finding: Finding, counts: bool) -> str:
+def _open(finding: CapabilityDifference, counts: bool) -> str:
     d = finding.difference
     return f"{finding.capability} ({interval(d.low, d.high)}{_items(d, counts)})"
 
@@ -105,7 +105,7 @@ def _items(difference: Difference, counts: bool) -> str:
     return f", {plural(difference.n, 'item')}" if counts else ""
 
 
-def _sources(findings: Sequence[Finding]) -> tuple[str, str]:
+def _sources(findings: Sequence[CapabilityDifference]) -> tuple[str, str]:
     """Which sources it surely beats and which it surely trails."""
     names = dict.fromkeys(f.difference.opponent for f in _against(findings, Role.SOURCE))
     beats, trails = [], []

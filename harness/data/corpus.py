@@ -27,7 +27,7 @@ class Documents:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Document:
     """A document before limits. `identity` alone decides its place in the seeded order."""
 
     identity: str
@@ -67,7 +67,7 @@ def content_fingerprint(spec: CorpusSpec, suite_folder: Path, *, mirror: Path | 
     return digest.hexdigest() if files else f"hub {spec.dataset}"
 
 
-def _candidates(spec: CorpusSpec, folder: Path, mirror: Path | None, offline: bool) -> Sequence[Candidate]:
+def _candidates(spec: CorpusSpec, folder: Path, mirror: Path | None, offline: bool) -> Sequence[Document]:
     if spec.kind == "python":
         return _python()
     if spec.kind == "hub":
@@ -75,12 +75,12 @@ def _candidates(spec: CorpusSpec, folder: Path, mirror: Path | None, offline: bo
     return [c for path in _files(spec, folder) for c in _of_file(path, spec.column, path.stem)]
 
 
-def _generated(spec: CorpusSpec) -> list[Candidate]:
+def _generated(spec: CorpusSpec) -> list[Document]:
     from harness.data.micro.world import fusion_document_parts, fusion_documents
 
     texts = fusion_documents(spec.documents, spec.seed)
     parts = fusion_document_parts(spec.documents, spec.seed)
-    return [Candidate(str(i), part, text) for i, (part, text) in enumerate(zip(parts, texts, strict=True))]
+    return [Document(str(i), part, text) for i, (part, text) in enumerate(zip(parts, texts, strict=True))]
 
 
 def _files(spec: CorpusSpec, folder: Path) -> list[Path]:
@@ -95,11 +95,11 @@ def _files(spec: CorpusSpec, folder: Path) -> list[Path]:
     return sorted({path for files in found.values() for path in files})
 
 
-def _of_file(path: Path, column: str, part: str) -> list[Candidate]:
-    return [Candidate(f"{path.name}:{i}", part, text) for i, text in enumerate(read_documents(path, column))]
+def _of_file(path: Path, column: str, part: str) -> list[Document]:
+    return [Document(f"{path.name}:{i}", part, text) for i, text in enumerate(read_documents(path, column))]
 
 
-def _hub(spec: CorpusSpec, mirror: Path | None, offline: bool) -> list[Candidate]:
+def _hub(spec: CorpusSpec, mirror: Path | None, offline: bool) -> list[Document]:
     assert spec.dataset is not None  # the suite's check
     mirrored = _mirror_file(spec, mirror)
     if mirrored is not None:
@@ -108,7 +108,7 @@ def _hub(spec: CorpusSpec, mirror: Path | None, offline: bool) -> list[Candidate
     if spec.column not in rows.column_names:
         raise missing_column(f"dataset {spec.dataset}, split {spec.split}", spec.column, rows.column_names)
     texts: Iterable[str] = rows[spec.column]
-    return [Candidate(str(i), spec.dataset, text) for i, text in enumerate(texts) if text.strip()]
+    return [Document(str(i), spec.dataset, text) for i, text in enumerate(texts) if text.strip()]
 
 
 def _mirror_file(spec: CorpusSpec, mirror: Path | None) -> Path | None:
@@ -127,7 +127,7 @@ def _download(spec: CorpusSpec, mirror: Path | None, offline: bool) -> Any:
 
 
 @cache
-def _python() -> tuple[Candidate, ...]:
+def _python() -> tuple[Document, ...]:
     """Sources of the standard library (part "code") and the topics of `help()` (part "text")."""
     from pydoc_data import topics
 
@@ -137,12 +137,12 @@ def _python() -> tuple[Candidate, ...]:
         inside = path.relative_to(root)
         if SKIPPED_FOLDERS.isdisjoint(inside.parts) and inside.parts[0] != "pydoc_data":
             text = path.read_text(encoding="utf-8", errors="ignore")
-            found.append(Candidate(inside.as_posix(), "code", text))
-    found += [Candidate(f"topic {name}", "text", text) for name, text in sorted(topics.topics.items())]
+            found.append(Document(inside.as_posix(), "code", text))
+    found += [Document(f"topic {name}", "text", text) for name, text in sorted(topics.topics.items())]
     return tuple(c for c in found if c.text.strip())
 
 
-def _limited_count(candidates: Sequence[Candidate], spec: CorpusSpec) -> list[Candidate]:
+def _limited_count(candidates: Sequence[Document], spec: CorpusSpec) -> list[Document]:
     """At most `documents`, in seeded order: a document's place depends on its identity alone."""
     return sorted(candidates, key=lambda c: _place(c.identity, spec.seed))[: spec.documents]
 
@@ -151,7 +151,7 @@ def _place(identity: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{identity}".encode()).digest()
 
 
-def _limited_bytes(candidates: Sequence[Candidate], spec: CorpusSpec) -> list[Candidate]:
+def _limited_bytes(candidates: Sequence[Document], spec: CorpusSpec) -> list[Document]:
     """The first documents that fit `max_bytes`; the one that would not is cut, so that size predicts cost."""
     if spec.max_bytes is None:
         return list(candidates)
@@ -160,7 +160,7 @@ def _limited_bytes(candidates: Sequence[Candidate], spec: CorpusSpec) -> list[Ca
         size = len(candidate.text.encode())
         if size > left:
             rest = _cut(candidate.text, left)
-            chosen += [Candidate(candidate.identity, candidate.part, rest)] if rest.strip() else []
+            chosen += [Document(candidate.identity, candidate.part, rest)] if rest.strip() else []
             break
         chosen.append(candidate)
         left -= size

@@ -31,7 +31,7 @@ from harness.pipeline.steps.write_windows import write_windows
 from harness.scoring import task_fingerprint, validate_benchmarks
 from harness.scoring.options import scoring_options
 from harness.suite.decides import parameters
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.shorthand import training_name
 from harness.suite.spec import FusionSpec, LoadedSuite, ModelSpec
 
@@ -78,7 +78,7 @@ class Pipeline:
         return tuple(in_order(chosen))
 
 
-def build_pipeline(loaded: LoadedSuite, options: Settings) -> Pipeline:
+def build_pipeline(loaded: LoadedSuite, options: RunOptions) -> Pipeline:
     """The stages of `loaded`; nothing is computed but the fingerprints of local"""
     suite = loaded.suite
     target = _participant(suite.target, Role.TARGET, loaded, options)
@@ -118,7 +118,7 @@ def _stage(
     return Stage(name, params, tuple(inputs), modules_behind(work.func.__module__), work, tuple(libraries))
 
 
-def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, options: Settings) -> Participant:
+def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, options: RunOptions) -> Participant:
     local = local_model_folder(spec, loaded.folder)
     if local is None:
         params = parameters("model", spec)
@@ -136,7 +136,7 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, options: Sett
     return Participant(spec.name, role, reference, stage, spec.bos, local)
 
 
-def _windows_stage(loaded: LoadedSuite, options: Settings, models: Sequence[Participant]) -> Stage:
+def _windows_stage(loaded: LoadedSuite, options: RunOptions, models: Sequence[Participant]) -> Stage:
     spec, mirror = loaded.suite.corpus, options.mirror
     content = corpus_fingerprint(spec, loaded.folder, mirror)
     corpus = _stage(
@@ -254,7 +254,7 @@ def _training_stage(
 
 
 def _scoring_stages(
-    loaded: LoadedSuite, options: Settings, participants: Sequence[Participant]
+    loaded: LoadedSuite, options: RunOptions, participants: Sequence[Participant]
 ) -> dict[tuple[str, str], Stage]:
     how = scoring_options(loaded, options)
     benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
@@ -277,7 +277,7 @@ def _scoring_stages(
     }
 
 
-def checked_pipeline(loaded: LoadedSuite, options: Settings) -> Pipeline:
+def checked_pipeline(loaded: LoadedSuite, options: RunOptions) -> Pipeline:
     """The stages of a suite whose benchmarks exist. Raises SuiteError with every mistake at once."""
     benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
     mistakes = validate_benchmarks(benchmarks, scoring_options(loaded, options))

@@ -8,7 +8,7 @@ from harness.pipeline.graph import Pipeline, checked_pipeline
 from harness.pipeline.results_folder import Results
 from harness.pipeline.stage import Stage
 from harness.pipeline.store import Store
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.spec import LoadedSuite
 
 if TYPE_CHECKING:
@@ -68,17 +68,17 @@ def _numbers(tokens: float, flops: float, disk: float, memory: float, seconds: f
     ]
 
 
-def make_plan(loaded: LoadedSuite, settings: Settings, results: Results) -> Plan:
+def make_plan(loaded: LoadedSuite, options: RunOptions, results: Results) -> Plan:
     """Stages with what is there, and estimates of the rest from a short probe of this machine's speed.
 
     A model whose size is not known before it is fetched is left out of the sums, and named.
     """
     from harness.pipeline.costs import ASSUMPTIONS, estimate, matmul_speed
 
-    pipeline = checked_pipeline(loaded, settings)
+    pipeline = checked_pipeline(loaded, options)
     store = results.store
     known = _parameters(loaded, pipeline, store)
-    size = _corpus_bytes(loaded, settings, pipeline, store)
+    size = _corpus_bytes(loaded, options, pipeline, store)
     speed = matmul_speed(loaded.suite.scoring.device)
     costs = estimate(loaded, known, size, speed)
     stages = tuple(_planned(s, store.has(s.name, s.key), costs.get(s.name)) for s in pipeline.stages)
@@ -107,7 +107,7 @@ def _parameters(loaded: LoadedSuite, pipeline: Pipeline, store: Store) -> dict[s
     return known
 
 
-def _corpus_bytes(loaded: LoadedSuite, settings: Settings, pipeline: Pipeline, store: Store) -> int:
+def _corpus_bytes(loaded: LoadedSuite, options: RunOptions, pipeline: Pipeline, store: Store) -> int:
     corpus = next(s for s in pipeline.stages if s.name == "corpus")
     if store.has(corpus.name, corpus.key):
         return int(store.open(corpus.name, corpus.key).facts["bytes"])
@@ -116,5 +116,5 @@ def _corpus_bytes(loaded: LoadedSuite, settings: Settings, pipeline: Pipeline, s
         return spec.max_bytes
     from harness.data.corpus import load_documents
 
-    documents = load_documents(spec, loaded.folder, mirror=settings.mirror, offline=settings.offline)
+    documents = load_documents(spec, loaded.folder, mirror=options.mirror, offline=options.offline)
     return sum(len(text.encode()) for text in documents.texts)

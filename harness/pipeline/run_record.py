@@ -17,7 +17,7 @@ from harness.core.redaction import redact_all
 from harness.core.run_files import ATTRIBUTION_FILE, read_items
 from harness.pipeline.graph import Pipeline
 from harness.pipeline.notes import run_notes, trainings_notes
-from harness.pipeline.runner import Outcome
+from harness.pipeline.runner import StageResult
 from harness.suite.spec import LoadedSuite, resolved
 
 LIBRARIES = (
@@ -37,7 +37,7 @@ Items = Mapping[str, Mapping[str, Sequence[Item]]]  # benchmark -> model -> item
 
 
 def build_record(
-    run: str, loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome], items: Items
+    run: str, loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, StageResult], items: Items
 ) -> RunRecord:
     """Everything that a reader of a run needs, from what its stages left."""
     models = [_model_entry(p, outcomes) for p in pipeline.participants]
@@ -75,7 +75,7 @@ def build_record(
 
 
 def collect_items(
-    loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome]
+    loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, StageResult]
 ) -> dict[str, dict[str, list[Item]]]:
     """The items of every benchmark and model, every training's among them, from the scoring stages."""
     names = [b.name for group in loaded.suite.benchmarks.values() for b in group]
@@ -88,7 +88,7 @@ def collect_items(
     }
 
 
-def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, Outcome]) -> None:
+def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, StageResult]) -> None:
     """`items/<benchmark>/<model>.parquet` in the run folder."""
     for model, benchmark in pipeline.scoring:
         place = run_dir / "items" / benchmark / f"{model}.parquet"
@@ -96,17 +96,17 @@ def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, Outcome
         shutil.copyfile(_items_path(pipeline, outcomes, model, benchmark), place)
 
 
-def copy_attribution(run_dir: Path, outcomes: Mapping[str, Outcome]) -> None:
+def copy_attribution(run_dir: Path, outcomes: Mapping[str, StageResult]) -> None:
     """`attribution.parquet` in the run folder: which model taught how much of which document."""
     run_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(outcomes["fusion"].entry.folder / ATTRIBUTION_FILE, run_dir / ATTRIBUTION_FILE)
 
 
-def _items_path(pipeline: Pipeline, outcomes: Mapping[str, Outcome], model: str, benchmark: str) -> Path:
+def _items_path(pipeline: Pipeline, outcomes: Mapping[str, StageResult], model: str, benchmark: str) -> Path:
     return outcomes[pipeline.scoring[model, benchmark].name].entry.folder / "items.parquet"
 
 
-def _model_entry(participant: Any, outcomes: Mapping[str, Outcome]) -> ModelEntry:
+def _model_entry(participant: Any, outcomes: Mapping[str, StageResult]) -> ModelEntry:
     facts = outcomes[participant.stage.name].entry.facts
     return ModelEntry(
         name=participant.name,
@@ -118,7 +118,7 @@ def _model_entry(participant: Any, outcomes: Mapping[str, Outcome]) -> ModelEntr
 
 
 def _benchmark_entries(
-    loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, Outcome], items: Items
+    loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, StageResult], items: Items
 ) -> list[BenchmarkEntry]:
     target = pipeline.participants[0].name
     entries = []
@@ -141,7 +141,7 @@ def _benchmark_entries(
     return entries
 
 
-def _stage_entry(name: str, key: str, outcome: Outcome, parameters: Mapping[str, int]) -> StageEntry:
+def _stage_entry(name: str, key: str, outcome: StageResult, parameters: Mapping[str, int]) -> StageEntry:
     entry = outcome.entry
     return StageEntry(
         name=name,
@@ -155,12 +155,12 @@ def _stage_entry(name: str, key: str, outcome: Outcome, parameters: Mapping[str,
     )
 
 
-def _curve(name: str, outcomes: Mapping[str, Outcome]) -> TrainingCurve:
+def _curve(name: str, outcomes: Mapping[str, StageResult]) -> TrainingCurve:
     facts = outcomes[f"training:{name}"].entry.facts
     return TrainingCurve(model=name, tokens=facts["tokens"], points=tuple(facts["points"]))
 
 
-def _coverage(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
+def _coverage(outcomes: Mapping[str, StageResult]) -> dict[str, dict[str, float]]:
     return {
         name.removeprefix("alignment:"): outcome.entry.facts["coverage"]
         for name, outcome in outcomes.items()
@@ -168,7 +168,7 @@ def _coverage(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
     }
 
 
-def _fallbacks(pipeline: Pipeline, outcomes: Mapping[str, Outcome]) -> dict[str, str]:
+def _fallbacks(pipeline: Pipeline, outcomes: Mapping[str, StageResult]) -> dict[str, str]:
     """Of models that were not read the fastest way: why not, as their last benchmark says it."""
     facts = {model: outcomes[stage.name].entry.facts for (model, _), stage in pipeline.scoring.items()}
     return {model: str(found["fallback"]) for model, found in facts.items() if found.get("fallback")}

@@ -13,7 +13,7 @@ from harness.pipeline.store import Entry, Store
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageResult:
     """A stage's finished output and whether this run computed it."""
 
     entry: Entry
@@ -27,12 +27,12 @@ class Observer(Protocol):
 
     def progress(self, stage: Stage, what: str, done: int, total: int) -> None: ...
 
-    def finished(self, stage: Stage, outcome: Outcome) -> None: ...
+    def finished(self, stage: Stage, outcome: StageResult) -> None: ...
 
 
-def run_stages(stages: Sequence[Stage], store: Store, observer: Observer) -> dict[str, Outcome]:
+def run_stages(stages: Sequence[Stage], store: Store, observer: Observer) -> dict[str, StageResult]:
     """Every stage once, inputs first (`stages` is in that order); by name. Finished ones are reused."""
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, StageResult] = {}
     for index, stage in enumerate(stages):
         observer.started(stage, index, len(stages))
         inputs = {needed.name: outcomes[needed.name].entry for needed in stage.inputs}
@@ -41,14 +41,14 @@ def run_stages(stages: Sequence[Stage], store: Store, observer: Observer) -> dic
     return outcomes
 
 
-def _run_one(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Observer) -> Outcome:
+def _run_one(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Observer) -> StageResult:
     if store.has(stage.name, stage.key):
-        return Outcome(store.open(stage.name, stage.key), reused=True)
+        return StageResult(store.open(stage.name, stage.key), reused=True)
     with store.lock(stage.name, stage.key):
         if store.has(stage.name, stage.key):  # another process finished it while this one waited
-            return Outcome(store.open(stage.name, stage.key), reused=True)
+            return StageResult(store.open(stage.name, stage.key), reused=True)
         _compute(stage, inputs, store, observer)
-    return Outcome(store.open(stage.name, stage.key), reused=False)
+    return StageResult(store.open(stage.name, stage.key), reused=False)
 
 
 def _compute(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Observer) -> None:

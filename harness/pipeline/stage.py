@@ -12,7 +12,7 @@ from typing import Any
 from harness.core.code_version import code_version
 from harness.pipeline.store import Draft, Entry
 
-Report = Callable[[str, int, int], None]  # (what, done, total): progress of the running stage
+ReportProgress = Callable[[str, int, int], None]  # (what, done, total): progress of the running stage
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Context:
     """What a running stage is given: its inputs' finished outputs and a way to report progress."""
 
     inputs: Mapping[str, Entry]
-    report: Report
+    report: ReportProgress
 
     def folder(self, name: str) -> Path:
         return self.inputs[name].folder

@@ -12,12 +12,12 @@ from harness.core.record import BenchmarkEntry, Role, RunRecord
 from harness.regression.baseline import Baseline, BenchmarkOutcomes, benchmark_outcomes
 from harness.regression.fixed_settings import differing, fixed_settings, free_keys, mistakes
 
-Outcomes = Mapping[str, BenchmarkOutcomes]
+OutcomesByBenchmark = Mapping[str, BenchmarkOutcomes]
 
 
 def require_comparable(
     record: RunRecord, run_dir: Path, baseline: Baseline, path: Path, vary: Sequence[str]
-) -> tuple[Outcomes, tuple[str, ...]]:
+) -> tuple[OutcomesByBenchmark, tuple[str, ...]]:
     """The run's outcomes of the baseline's benchmarks, and the settings that differ as `vary` allows.
 
     Raises IncompleteError and NotComparableError, both with everything that is wrong, and InputError for a
@@ -36,7 +36,7 @@ def require_comparable(
     return now, tuple(f"{key} {what}" for key, what in differences.items())
 
 
-def _outcomes(record: RunRecord, run_dir: Path, entries: Sequence[BenchmarkEntry]) -> Outcomes:
+def _outcomes(record: RunRecord, run_dir: Path, entries: Sequence[BenchmarkEntry]) -> OutcomesByBenchmark:
     found, lacking = {}, []
     for entry in entries:
         try:
@@ -48,7 +48,9 @@ def _outcomes(record: RunRecord, run_dir: Path, entries: Sequence[BenchmarkEntry
     return found
 
 
-def _require_complete(baseline: Baseline, now: Outcomes, entries: Mapping[str, BenchmarkEntry]) -> None:
+def _require_complete(
+    baseline: Baseline, now: OutcomesByBenchmark, entries: Mapping[str, BenchmarkEntry]
+) -> None:
     """Every metric that the baseline could score was scored here too."""
     lacking = [
         f"{name}: the baseline has {listed_metrics(then)}, this run has no scores"
@@ -80,7 +82,7 @@ def _of_suite(record: RunRecord, baseline: Baseline) -> Iterator[str]:
         yield "the baseline has no fused model"
 
 
-def _of_benchmark(name: str, then: BenchmarkOutcomes, all_now: Outcomes) -> Iterator[str]:
+def _of_benchmark(name: str, then: BenchmarkOutcomes, all_now: OutcomesByBenchmark) -> Iterator[str]:
     now = all_now.get(name)
     if now is None:
         yield f"{name} was not scored in this run"

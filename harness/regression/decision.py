@@ -26,7 +26,7 @@ import numpy as np
 from harness.comparison.statistics import Floats, holm, mcnemar_exact, paired_permutation
 from harness.core.formats import Unit
 from harness.core.record import Record
-from harness.regression.pairing import Kind, Paired, capability_parts, pooled
+from harness.regression.pairing import Paired, RowKind, capability_parts, pooled
 from harness.suite.tolerance import Tolerances, of_benchmark, of_capability
 
 RESAMPLES = 10_000
@@ -39,7 +39,7 @@ class RegressionRow(Record):
     """One benchmark's headline metric or one capability's average, in its unit (percent, if it is a share);
     differences are now minus baseline."""
 
-    kind: Kind
+    kind: RowKind
     name: str
     metric: str
     baseline: float

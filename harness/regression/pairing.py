@@ -12,7 +12,7 @@ from harness.core.formats import Unit
 from harness.core.record import AVERAGE, Role
 from harness.regression.baseline import Baseline, BenchmarkOutcomes
 
-Kind = Literal["benchmark", "capability"]
+RowKind = Literal["benchmark", "capability"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sides:
 class Paired:
     """A benchmark's headline metric, or the macro mean of a capability's (`weights` [n], of mean 1)."""
 
-    kind: Kind
+    kind: RowKind
     name: str
     capability: str
     metric: str

@@ -1,7 +1,7 @@
 """Runs programs that models wrote, each in a fresh sandbox; no other room does.
 
-A `Job` is run by `run`; what becomes of it is an `Outcome`. Programs are judged by `judge` or, many side by
-side, by `judge_all`. Where no sandbox works, that is an error. What holds and what not: docs/security.md.
+A `Job` is run by `run`; what becomes of it is a `ProcessResult`. Programs are judged by `judge` or, many side
+by side, by `judge_all`. Where no sandbox works, that is an error. What holds and what not: docs/security.md.
 
 Never here: models, suites, benchmarks; anything of this project but `core`.
 """
@@ -10,9 +10,9 @@ from harness.sandbox.backends.base import Backend
 from harness.sandbox.backends.selection import confining, examined, required
 from harness.sandbox.backends.unconfined import Unconfined
 from harness.sandbox.code_eval import CodeEval, pass_at_k
-from harness.sandbox.job import JOB_FOLDER, Bind, Job, Limits, Outcome, Step
+from harness.sandbox.job import JOB_FOLDER, Bind, Job, Limits, ProcessResult, Step
 from harness.sandbox.languages.nonce import FIRST_HALF, SECOND_HALF
-from harness.sandbox.program_verdict import Ruling, Verdict
+from harness.sandbox.program_verdict import ProgramVerdict, Ruling
 from harness.sandbox.python_program import PythonProgram
 from harness.sandbox.run import judge, judge_all, run
 
@@ -25,12 +25,12 @@ __all__ = [
     "CodeEval",
     "Job",
     "Limits",
-    "Outcome",
+    "ProcessResult",
+    "ProgramVerdict",
     "PythonProgram",
     "Ruling",
     "Step",
     "Unconfined",
-    "Verdict",
     "confining",
     "examined",
     "judge",

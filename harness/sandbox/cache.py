@@ -10,30 +10,30 @@ from typing import Any
 
 from harness.sandbox.backends.base import Backend, contents
 from harness.sandbox.job import Job, Limits
-from harness.sandbox.program_verdict import VERSION, Ruling, Verdict
+from harness.sandbox.program_verdict import VERSION, ProgramVerdict, Ruling
 from harness.sandbox.python_program import PythonProgram
 
-Program = PythonProgram | Job
+JudgedProgram = PythonProgram | Job
 
 
 class VerdictCache:
     """Verdicts that would be the same again; time-outs are not kept, since a quieter machine may differ."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Verdict] = {}
+        self._kept: dict[str, ProgramVerdict] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: str) -> Verdict | None:
+    def get(self, key: str) -> ProgramVerdict | None:
         with self._lock:
             return self._kept.get(key)
 
-    def keep(self, key: str, verdict: Verdict) -> None:
+    def keep(self, key: str, verdict: ProgramVerdict) -> None:
         if verdict.ruling is not Ruling.TIMEOUT:
             with self._lock:
                 self._kept[key] = verdict
 
 
-def key_of(program: Program, limits: Limits, backend: Backend, toolchain: str) -> str:
+def key_of(program: JudgedProgram, limits: Limits, backend: Backend, toolchain: str) -> str:
     """Hash of all that decides a verdict: sources (with the marks that the nonce replaces), tests, how it is
     compiled, run and limited, the toolchain's version, the backend and the version of the verdict's rules.
     """
@@ -41,7 +41,7 @@ def key_of(program: Program, limits: Limits, backend: Backend, toolchain: str) -
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "replace")).hexdigest()
 
 
-def _said(program: Program) -> Any:
+def _said(program: JudgedProgram) -> Any:
     if isinstance(program, PythonProgram):
         return asdict(program)
     files = {name: hashlib.sha256(contents(data)).hexdigest() for name, data in program.files.items()}

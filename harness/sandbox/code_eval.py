@@ -12,14 +12,14 @@ from typing import Any
 
 from harness.core.exceptions import InputError
 from harness.sandbox.backends.base import Backend
-from harness.sandbox.program_verdict import Verdict
+from harness.sandbox.program_verdict import ProgramVerdict
 from harness.sandbox.python_program import LIMITS, PythonProgram
 from harness.sandbox.run import judge_all
 
 USUAL_K = (1, 10, 100)
 WALL_CLOCK = 4  # times the CPU time
 
-Results = dict[int, list[tuple[int, dict[str, Any]]]]
+CodeEvalResults = dict[int, list[tuple[int, dict[str, Any]]]]
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:
@@ -53,7 +53,7 @@ class CodeEval:
         timeout: float = 3.0,
         backend: Backend | None = None,
         given: str = "",
-    ) -> tuple[dict[str, float], Results]:
+    ) -> tuple[dict[str, float], CodeEvalResults]:
         """Run every prediction against its problem's tests.
 
         Args:
@@ -85,12 +85,12 @@ class CodeEval:
         return _estimates(problems, wanted), {i: _rows(i, problem) for i, problem in enumerate(problems)}
 
 
-def _estimates(problems: Sequence[Sequence[Verdict]], ks: Sequence[int]) -> dict[str, float]:
+def _estimates(problems: Sequence[Sequence[ProgramVerdict]], ks: Sequence[int]) -> dict[str, float]:
     counts = [(len(problem), sum(verdict.passed for verdict in problem)) for problem in problems]
     return {f"pass@{k}": sum(pass_at_k(n, c, k) for n, c in counts) / max(1, len(counts)) for k in ks}
 
 
-def _rows(problem: int, verdicts: Sequence[Verdict]) -> list[tuple[int, dict[str, Any]]]:
+def _rows(problem: int, verdicts: Sequence[ProgramVerdict]) -> list[tuple[int, dict[str, Any]]]:
     return [
         (i, {"task_id": problem, "passed": v.passed, "result": str(v.ruling), "completion_id": i})
         for i, v in enumerate(verdicts)

@@ -16,10 +16,9 @@ from typing import IO
 from harness.core.exceptions import SandboxError
 from harness.sandbox import processes
 from harness.sandbox.backends.base import Backend, Launch, in_memory, interpreter
-from harness.sandbox.inside.first import BARE
-from harness.sandbox.inside.first import Step as Order
+from harness.sandbox.inside.first import BARE, Order
 from harness.sandbox.inside.first import __file__ as INSIDE
-from harness.sandbox.job import Job, Limits, Outcome, Status
+from harness.sandbox.job import Job, Limits, ProcessResult, Status
 from harness.sandbox.watch import Watch, follow
 
 _SIGNALLED = 128  # return code of a process that signal N ended, less N
@@ -27,7 +26,7 @@ _MESSAGE = 400  # bytes of a sandbox's own complaint that are shown
 _REMEDY = "`fusegauge doctor` says which sandboxes work here; finished stages are kept"
 
 
-def execute(job: Job, backend: Backend, uid: int = -1) -> Outcome:
+def execute(job: Job, backend: Backend, uid: int = -1) -> ProcessResult:
     """Run a job in a fresh sandbox and leave nothing of it behind.
 
     Args:
@@ -38,7 +37,7 @@ def execute(job: Job, backend: Backend, uid: int = -1) -> Outcome:
     """
     with started(job, backend, uid) as watch:
         follow(watch, until=lambda: not watch.running)
-        return outcome_of(watch, backend)
+        return result_of(watch, backend)
 
 
 @contextmanager
@@ -61,7 +60,7 @@ def started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
         yield watch
 
 
-def outcome_of(watch: Watch, backend: Backend) -> Outcome:
+def result_of(watch: Watch, backend: Backend) -> ProcessResult:
     """How a job that is over ended; SandboxError where it never began."""
     watch.finish()
     if watch.stage is None:
@@ -71,7 +70,7 @@ def outcome_of(watch: Watch, backend: Backend) -> Outcome:
             + (complaint or "it ended without a word"),
             remedy=_REMEDY,
         )
-    return Outcome(
+    return ProcessResult(
         status=watch.ended_by or _status(watch.return_code),
         return_code=None if watch.ended_by else _as_a_shell(watch.return_code),
         stdout=watch.stdout.kept,

@@ -66,7 +66,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProcessResult:
     """How a job ended.
 
     status: "ok" (return code 0), "exit" (another), "signal", or which limit ended it. A sandbox that fails

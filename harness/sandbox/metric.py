@@ -33,7 +33,7 @@ class SandboxedCodeEval(evaluate.Metric):  # type: ignore[misc]
         k: list[int] | None = None,
         num_workers: int | None = None,
         timeout: float = 3.0,
-    ) -> tuple[dict[str, float], harness.sandbox.code_eval.Results]:
+    ) -> tuple[dict[str, float], harness.sandbox.code_eval.CodeEvalResults]:
         return harness.sandbox.CodeEval().compute(
             references=references, predictions=predictions, k=k, num_workers=num_workers, timeout=timeout
         )

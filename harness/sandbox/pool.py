@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from harness.sandbox.users import spare_user
 
-Work = TypeVar("Work")
-Result = TypeVar("Result")
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
 
 
 def cores() -> int:
@@ -47,7 +47,7 @@ def slots() -> Slots:
     return Slots(cores())
 
 
-def settled(attempt: Callable[[int], Result], timed_out: Callable[[Result], bool]) -> Result:
+def settled(attempt: Callable[[int], _Result], timed_out: Callable[[_Result], bool]) -> _Result:
     """Run something in a slot; if it times out, once more with nothing else of this process running.
 
     Args:
@@ -62,7 +62,7 @@ def settled(attempt: Callable[[int], Result], timed_out: Callable[[Result], bool
         return attempt(uid)
 
 
-def in_order(work: Callable[[Work], Result], items: Sequence[Work]) -> list[Result]:
+def in_order(work: Callable[[_Given], _Result], items: Sequence[_Given]) -> list[_Result]:
     """`work` on every item, on as many threads as there are cores; the first error ends it all."""
     with ThreadPoolExecutor(max_workers=cores()) as pool:
         try:

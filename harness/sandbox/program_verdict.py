@@ -18,7 +18,7 @@ class Ruling(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ProgramVerdict:
     """One program, judged; `detail` is the end of what it and its tests wrote."""
 
     ruling: Ruling

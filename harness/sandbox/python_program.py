@@ -18,12 +18,12 @@ from pathlib import Path
 from types import CodeType
 
 from harness.sandbox.backends.base import Backend, interpreter
-from harness.sandbox.executor import outcome_of, started
+from harness.sandbox.executor import result_of, started
 from harness.sandbox.inside import examiner
 from harness.sandbox.inside.candidate import PROGRAM
 from harness.sandbox.inside.first import BARE, BUNDLE
-from harness.sandbox.job import Job, Limits, Outcome
-from harness.sandbox.program_verdict import LIMIT_RULINGS, Ruling, Verdict
+from harness.sandbox.job import Job, Limits, ProcessResult
+from harness.sandbox.program_verdict import LIMIT_RULINGS, ProgramVerdict, Ruling
 from harness.sandbox.users import spare_user
 from harness.sandbox.watch import Watch, follow
 
@@ -48,7 +48,9 @@ class PythonProgram:
     given: str = ""
 
 
-def judge_python(program: PythonProgram, backend: Backend, uid: int, limits: Limits = LIMITS) -> Verdict:
+def judge_python(
+    program: PythonProgram, backend: Backend, uid: int, limits: Limits = LIMITS
+) -> ProgramVerdict:
     """Run a program against its tests, each in a fresh sandbox.
 
     Raises:
@@ -89,19 +91,19 @@ class _Channel:
             os.close(self._open.pop())
 
 
-def _verdict(tests: Watch, candidate: Watch, backend: Backend, proof: str) -> Verdict:
-    if not tests.running and outcome_of(tests, backend).return_code == examiner.GONE:
+def _verdict(tests: Watch, candidate: Watch, backend: Backend, proof: str) -> ProgramVerdict:
+    if not tests.running and result_of(tests, backend).return_code == examiner.GONE:
         deadline = time.monotonic() + _GRACE
         follow(candidate, until=lambda: not candidate.running or time.monotonic() > deadline)
-    told = None if tests.running else outcome_of(tests, backend)
-    ended = None if candidate.running else outcome_of(candidate, backend)
+    told = None if tests.running else result_of(tests, backend)
+    ended = None if candidate.running else result_of(candidate, backend)
     ruling = _ruling(told, ended, proof)
     detail = b"".join(part for o in (ended, told) if o for part in (o.stdout, o.stderr))
     text = detail.decode(errors="replace").replace(proof, "").strip()
-    return Verdict(ruling, text[-_DETAIL:], max(tests.seconds, candidate.seconds))
+    return ProgramVerdict(ruling, text[-_DETAIL:], max(tests.seconds, candidate.seconds))
 
 
-def _ruling(tests: Outcome | None, candidate: Outcome | None, proof: str) -> Ruling:
+def _ruling(tests: ProcessResult | None, candidate: ProcessResult | None, proof: str) -> Ruling:
     """None stands for a side that was still running when the other decided."""
     for side in (candidate, tests):
         if side is not None and side.status in LIMIT_RULINGS:

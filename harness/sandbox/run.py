@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from harness.sandbox.backends.base import Backend
 from harness.sandbox.backends.selection import required
-from harness.sandbox.cache import Program, VerdictCache, key_of
+from harness.sandbox.cache import JudgedProgram, VerdictCache, key_of
 from harness.sandbox.executor import execute
-from harness.sandbox.job import Job, Limits, Outcome
+from harness.sandbox.job import Job, Limits, ProcessResult
 from harness.sandbox.languages.nonce import judge_job
 from harness.sandbox.pool import in_order, settled
-from harness.sandbox.program_verdict import Ruling, Verdict
+from harness.sandbox.program_verdict import ProgramVerdict, Ruling
 from harness.sandbox.python_program import LIMITS, PythonProgram, judge_python
 
 _VERDICTS = VerdictCache()
 
 
-def run(job: Job, backend: Backend | None = None) -> Outcome:
+def run(job: Job, backend: Backend | None = None) -> ProcessResult:
     """Run a job in a fresh sandbox; if it times out, once more alone, and that counts.
 
     Args:
@@ -30,13 +30,13 @@ def run(job: Job, backend: Backend | None = None) -> Outcome:
 
 
 def judge(
-    program: Program,
+    program: JudgedProgram,
     backend: Backend | None = None,
     *,
     limits: Limits = LIMITS,
     toolchain: str = "",
     cache: VerdictCache | None = _VERDICTS,
-) -> Verdict:
+) -> ProgramVerdict:
     """Whether a program does what its tests ask, each time in fresh sandboxes, time-outs settled as by `run`.
 
     Args:
@@ -61,19 +61,19 @@ def judge(
 
 
 def judge_all(
-    programs: Sequence[Program],
+    programs: Sequence[JudgedProgram],
     backend: Backend | None = None,
     *,
     limits: Limits = LIMITS,
     toolchain: str = "",
     cache: VerdictCache | None = _VERDICTS,
-) -> list[Verdict]:
+) -> list[ProgramVerdict]:
     """As `judge` each, as many at a time as there are cores; verdicts in the order of `programs`."""
     chosen = backend or required()
     return in_order(lambda p: judge(p, chosen, limits=limits, toolchain=toolchain, cache=cache), programs)
 
 
-def _judged(program: Program, backend: Backend, uid: int, limits: Limits) -> Verdict:
+def _judged(program: JudgedProgram, backend: Backend, uid: int, limits: Limits) -> ProgramVerdict:
     if isinstance(program, PythonProgram):
         return judge_python(program, backend, uid, limits)
     return judge_job(program, backend, uid)

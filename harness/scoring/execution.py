@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from harness.core.environment import replaced
 from harness.core.exceptions import InputError
-from harness.sandbox import Backend, CodeEval, Ruling, Unconfined, Verdict, pass_at_k, required
-from harness.sandbox.code_eval import Results
+from harness.sandbox import Backend, CodeEval, ProgramVerdict, Ruling, Unconfined, pass_at_k, required
+from harness.sandbox.code_eval import CodeEvalResults
 from harness.sandbox.languages.programs import Program, judge_programs
 
-Mode = Literal["inspect", "refused", "subprocess", "reduced", "sandbox"]
+CodeEvalMode = Literal["inspect", "refused", "subprocess", "reduced", "sandbox"]
 
 _PROMPT: ContextVar[str] = ContextVar("prompt", default="")
 
@@ -27,7 +27,7 @@ class SwitchedCodeEval(CodeEval):
     "sandbox" and "reduced" execute in this machine's best sandbox, "subprocess" with limits alone.
     """
 
-    mode: Mode = "refused"
+    mode: CodeEvalMode = "refused"
 
     def compute(
         self,
@@ -39,7 +39,7 @@ class SwitchedCodeEval(CodeEval):
         timeout: float = 3.0,
         backend: Backend | None = None,
         given: str = "",
-    ) -> tuple[dict[str, float], Results]:
+    ) -> tuple[dict[str, float], CodeEvalResults]:
         """As `CodeEval.compute`, with the mode's backend and the prompt of the item that is being judged.
 
         Raises:
@@ -72,7 +72,7 @@ _CODE_EVAL = SwitchedCodeEval()
 
 
 @contextmanager
-def code_eval(mode: Mode) -> Iterator[None]:
+def code_eval(mode: CodeEvalMode) -> Iterator[None]:
     """Within the block, `evaluate.load("code_eval")` is ours, in this mode."""
     import evaluate
 
@@ -118,11 +118,11 @@ def judged(programs: Sequence[Program]) -> dict[str, float]:
     """
     backend = backend_in_force()
     if backend is None:  # the task is only being looked at
-        return scores([Verdict(Ruling.ERROR)] * len(programs))
+        return scores([ProgramVerdict(Ruling.ERROR)] * len(programs))
     return scores(judge_programs(programs, backend))
 
 
-def scores(verdicts: Sequence[Verdict]) -> dict[str, float]:
+def scores(verdicts: Sequence[ProgramVerdict]) -> dict[str, float]:
     """pass@k for every k that the samples allow, and the shares that compile and that time out."""
     n = len(verdicts)
     passed = sum(verdict.passed for verdict in verdicts)

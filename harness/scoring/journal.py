@@ -9,13 +9,14 @@ configuration of tasks, data, few-shot and seed: nothing of these is in the key 
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fusion.progress import OnProgress
 from harness.core.files import write_atomically
 from harness.scoring.samples import doc_hash, item_ids
 
@@ -151,8 +152,7 @@ def _schema() -> Any:
     return arrow.schema([(name, types[name]) for name in Response.__dataclass_fields__])
 
 
-Report = Callable[[int, int], None]  # (answers done, answers to do among the requests known so far)
-Slot = str | int  # a request's key; a number in its call for one that is in no journal
+RequestId = str | int  # a request's key; a number in its call for one that is in no journal
 
 
 class JournaledLM:
@@ -167,7 +167,7 @@ class JournaledLM:
         reused: answers that an earlier attempt had left in the journal.
     """
 
-    def __init__(self, lm: Any, journal: Journal, report: Report | None = None) -> None:
+    def __init__(self, lm: Any, journal: Journal, report: OnProgress | None = None) -> None:
         from lm_eval.api.model import LM
 
         LM.register(JournaledLM)  # lm-eval takes nothing but an instance of its own base class
@@ -176,7 +176,7 @@ class JournaledLM:
         self._journal = journal
         self._report = report
         self._seen: set[str] = set()
-        self._waiting: dict[Slot, Any] = {}  # lm_eval.api.instance.Instance that the model is working on
+        self._waiting: dict[RequestId, Any] = {}  # lm_eval.api.instance.Instance that the model is working on
         self._done = self._total = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -212,7 +212,7 @@ class JournaledLM:
             self._keep(key, kind, result)
 
     def _answer(self, kind: str, requests: Sequence[Any], settings: Mapping[str, Any]) -> list[Any]:
-        slots: list[Slot] = [request_key(kind, r.args) or i for i, r in enumerate(requests)]
+        slots: list[RequestId] = [request_key(kind, r.args) or i for i, r in enumerate(requests)]
         known = {slot: response.result for slot in slots if (response := self._journal.get(slot))}
         asked = {slot: request for slot, request in zip(slots, requests, strict=True) if slot not in known}
         self._begin(slots, asked)
@@ -222,14 +222,14 @@ class JournaledLM:
             self._keep(slot, kind, result)
         return [fresh[slot] if slot in fresh else known[slot] for slot in slots]
 
-    def _begin(self, slots: Sequence[Slot], asked: Mapping[Slot, Any]) -> None:
+    def _begin(self, slots: Sequence[RequestId], asked: Mapping[RequestId, Any]) -> None:
         distinct = set(slots)
         self._seen |= {slot for slot in distinct if isinstance(slot, str)}
         self._total += len(distinct)
         self._waiting = dict(asked)
         self._advance(len(distinct) - len(asked))
 
-    def _keep(self, slot: Slot, kind: str, result: Any) -> None:
+    def _keep(self, slot: RequestId, kind: str, result: Any) -> None:
         request = self._waiting.pop(slot, None)
         if request is None:  # kept before, or never asked
             return

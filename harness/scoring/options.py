@@ -7,7 +7,7 @@ from typing import Literal
 
 from harness.data.mirror import DataAccess
 from harness.suite.load import bundled_folder
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.spec import LoadedSuite
 
 Execution = Literal["sandbox", "reduced", "subprocess", "refused"]
@@ -28,19 +28,19 @@ class ScoringOptions(DataAccess):
     bits_per_byte: bool = True
 
 
-def scoring_options(loaded: LoadedSuite, settings: Settings) -> ScoringOptions:
+def scoring_options(loaded: LoadedSuite, run_options: RunOptions) -> ScoringOptions:
     """How this suite scores. Without a sandbox, code runs unasked only where we ship the models."""
     spec = loaded.suite.scoring
     return ScoringOptions(
-        mirror=settings.mirror,
-        offline=settings.offline,
+        mirror=run_options.mirror,
+        offline=run_options.offline,
         device=spec.device,
         dtype=spec.dtype,
         batch_size=spec.batch_size,
         backend=spec.backend,
         backend_args=json.dumps(spec.backend_args, sort_keys=True),
         seed=spec.seed,
-        execution=execution(unconfined=settings.unsafe_no_sandbox or is_micro(loaded)),
+        execution=execution(unconfined=run_options.unsafe_no_sandbox or is_micro(loaded)),
         task_folders=(bundled_folder() / "tasks", loaded.folder / "tasks"),
         bits_per_byte=spec.bits_per_byte,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fusion.progress import OnProgress
 from harness.core.environment import replaced
 from harness.core.exceptions import InputError
 from harness.core.record import Item
@@ -19,7 +20,7 @@ from harness.scoring.availability import is_run, require_trials
 from harness.scoring.catalogue import task_manager
 from harness.scoring.execution import prompted
 from harness.scoring.gold import Gold, score_continuations, target_gold
-from harness.scoring.journal import Journal, JournaledLM, Report
+from harness.scoring.journal import Journal, JournaledLM
 from harness.scoring.limit import chosen, replay_draws
 from harness.scoring.model_backends import LoadedLM
 from harness.scoring.options import ScoringOptions
@@ -36,7 +37,7 @@ from harness.scoring.tasks import (
 )
 from harness.suite.spec import BenchmarkSpec
 
-Places = Mapping[str, Sequence[int]]  # task -> indices of the documents that are scored
+DocumentIndices = Mapping[str, Sequence[int]]  # task -> indices of the documents that are scored
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def score_with_journal(
     options: ScoringOptions,
     *,
     journal: Path | None = None,
-    report: Report | None = None,
+    report: OnProgress | None = None,
 ) -> Scored:
     """Score one model on one benchmark: one item per document, tasks pooled in the benchmark's order.
 
@@ -113,7 +114,7 @@ def _require_sound(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
 
 
 def _evaluate(
-    tasks: Tasks, places: Places, benchmark: BenchmarkSpec, lm: JournaledLM, options: ScoringOptions
+    tasks: Tasks, places: DocumentIndices, benchmark: BenchmarkSpec, lm: JournaledLM, options: ScoringOptions
 ) -> dict[str, Any]:
     from lm_eval import evaluator
 

@@ -10,7 +10,7 @@ from harness.comparison.power import DISCORDANT, POWER, equivalent_items, smalle
 from harness.core.record import NO_TOOLCHAIN
 from harness.data.mirror import missing_datasets
 from harness.scoring.options import scoring_options
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.spec import BenchmarkSpec, LoadedSuite
 
 if TYPE_CHECKING:
@@ -105,12 +105,12 @@ class TaskTable:
         return json.dumps({**asdict(self), "benchmarks": rows}, indent=1)
 
 
-def task_table(loaded: LoadedSuite, settings: Settings, discordant: float = DISCORDANT) -> TaskTable:
+def task_table(loaded: LoadedSuite, run_options: RunOptions, discordant: float = DISCORDANT) -> TaskTable:
     """Read every benchmark's tasks and data; what is missing or wrong becomes its row's problems.
 
     `discordant`: the share of items on which two models are taken to differ (see harness.comparison.power).
     """
-    options, alpha = scoring_options(loaded, settings), 1 - loaded.suite.comparison.confidence
+    options, alpha = scoring_options(loaded, run_options), 1 - loaded.suite.comparison.confidence
     points = partial(_points, alpha=alpha, discordant=discordant)
     rows = tuple(
         _row(capability, benchmark, options, points)

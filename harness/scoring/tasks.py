@@ -10,7 +10,7 @@ from harness.core.exceptions import InputError, nearest
 from harness.data.mirror import redirected
 from harness.scoring.bbh_filter import add_whole_answer
 from harness.scoring.catalogue import task_manager, unknown_tasks
-from harness.scoring.execution import Mode, code_eval
+from harness.scoring.execution import CodeEvalMode, code_eval
 from harness.scoring.options import ScoringOptions
 from harness.scoring.quiet import quiet
 from harness.suite.spec import BenchmarkSpec
@@ -19,7 +19,7 @@ Tasks = Mapping[str, Any]  # name -> lm_eval.api.task.Task, groups and tags take
 
 
 @contextmanager
-def environment(options: ScoringOptions, mode: Mode) -> Iterator[None]:
+def environment(options: ScoringOptions, mode: CodeEvalMode) -> Iterator[None]:
     """Datasets from the mirror, `code_eval` ours, no noise: in place before any task module is imported."""
     with ExitStack() as stack:
         stack.enter_context(redirected(options))
@@ -118,9 +118,9 @@ def score_name(metric: str, filter_name: str, chosen: str) -> str:
     return metric if filter_name == chosen else f"{metric},{filter_name}"
 
 
-Kind = Literal["choice", "continuation", "text", "generation", "execution"]
+TaskKind = Literal["choice", "continuation", "text", "generation", "execution"]
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, TaskKind] = {
     "multiple_choice": "choice",
     "loglikelihood": "continuation",
     "loglikelihood_rolling": "text",
@@ -132,7 +132,7 @@ class TaskDescription:
     """One lm-eval task as a benchmark uses it; `items` are asked, of `documents` that there are."""
 
     name: str
-    kind: Kind
+    kind: TaskKind
     filter: str  # that finds the answer in what was generated; "" where nothing is
     num_fewshot: int
     items: int

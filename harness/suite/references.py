@@ -37,10 +37,10 @@ class RandomWeights:
     seed: int = 0
 
 
-Reference = LocalFolder | HubRepository | RandomWeights
+ModelReference = LocalFolder | HubRepository | RandomWeights
 
 
-def reference_of(text: str, folder: Path) -> Reference:
+def reference_of(text: str, folder: Path) -> ModelReference:
     """What `text` means in a suite that lies in `folder`; a missing local folder is still a LocalFolder.
 
     A folder that exists beside the suite wins over a hub repository of the same spelling. "owner/name" is a

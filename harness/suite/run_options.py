@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunOptions:
     """Where data comes from, whether the network may be used, whether programs may run without a sandbox."""
 
     mirror: Path | None = None

@@ -15,7 +15,7 @@ from fusion.vocabulary_rules import VOCABULARY_MAPS, by_spelling
 from harness.core.exceptions import nearest
 from harness.core.redaction import redact
 from harness.suite.published import published_names
-from harness.suite.references import LocalFolder, RandomWeights, Reference, reference_of
+from harness.suite.references import LocalFolder, ModelReference, RandomWeights, reference_of
 from harness.suite.shorthand import seed_mistakes, with_preset
 from harness.suite.synonyms import meant
 from harness.suite.tolerance import DEFAULT, unknown_names
@@ -180,7 +180,7 @@ def _folder_mistakes(path: str, text: str, folder: Path) -> Iterator[str]:
         yield f"{path}: no folder {reference.path}{hint}; a hub model is written owner/name"
 
 
-def _content_mistakes(path: str, reference: Reference) -> Iterator[str]:
+def _content_mistakes(path: str, reference: ModelReference) -> Iterator[str]:
     """A local model needs its configuration and safe weights; pickled ones can run code when read."""
     if not isinstance(reference, LocalFolder) or not reference.path.is_dir():
         return

@@ -26,7 +26,7 @@ _BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Backend:
+class TrackingStore:
     """`artifacts` is None for a server, which chooses itself; `lock` makes one writer of all on this host."""
 
     uri: str
@@ -51,7 +51,7 @@ class Backend:
         return self.uri.startswith(("http://", "https://"))
 
 
-def locate(tracking: TrackingSpec, results: Path) -> Backend:
+def locate(tracking: TrackingSpec, results: Path) -> TrackingStore:
     """The suite's address, else MLFLOW_TRACKING_URI, else a database beside the results.
 
     An address read back from a run has lost its password: then only MLFLOW_TRACKING_URI will do. Raises
@@ -71,7 +71,7 @@ def locate(tracking: TrackingSpec, results: Path) -> Backend:
     database = database_file(uri)
     served = uri.startswith(("http://", "https://"))
     lock = database.with_name(database.name + ".lock") if database else folder / "mlflow.lock"
-    return Backend(uri, None if served else folder / "mlflow-artifacts", lock)
+    return TrackingStore(uri, None if served else folder / "mlflow-artifacts", lock)
 
 
 def database_file(uri: str) -> Path | None:

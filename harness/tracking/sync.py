@@ -15,7 +15,7 @@ from harness.tracking.model_plan import curve_keys, model_plans, start_of
 from harness.tracking.parent_plan import parent_plan
 from harness.tracking.saved_view import view_id, view_tag, view_value
 from harness.tracking.scores import KeyedRow, headline, keyed_rows
-from harness.tracking.server import Backend, check_database, locate, settle
+from harness.tracking.server import TrackingStore, check_database, locate, settle
 from harness.tracking.writing import open_client, open_experiment, remove_others, write_run
 
 LOCK_SECONDS = 60.0  # several times what a sync takes
@@ -31,26 +31,26 @@ def sync_run(run_dir: Path, tracking: TrackingSpec, *, results: Path, ui: str | 
     the results on disk are only read.
     """
     record = read_run(run_dir)
-    backend = locate(tracking, results)
+    store = locate(tracking, results)
     settle()
     try:
-        backend.lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(backend.lock, timeout=LOCK_SECONDS):
-            experiment, parent, models = _write(record, run_dir, tracking.experiment, backend)
+        store.lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(store.lock, timeout=LOCK_SECONDS):
+            experiment, parent, models = _write(record, run_dir, tracking.experiment, store)
     except FuseGaugeError:
         raise
     except Exception as error:  # whatever a third party raises must not cost a finished run
-        raise _tracking_error(error, backend, run_dir) from error
-    base = ui_base(backend.uri, ui)
-    command = ui_command(backend.uri, base)
+        raise _tracking_error(error, store, run_dir) from error
+    base = ui_base(store.uri, ui)
+    command = ui_command(store.uri, base)
     return links(experiment, parent, models, view_id(record.run), base=base, command=command)
 
 
-def _write(record: RunRecord, run_dir: Path, name: str, backend: Backend) -> tuple[str, str, list[str]]:
+def _write(record: RunRecord, run_dir: Path, name: str, store: TrackingStore) -> tuple[str, str, list[str]]:
     """Parent, children, view; then whatever else carries the run's name goes."""
-    check_database(backend.uri)
-    client = open_client(backend.uri)
-    experiment = open_experiment(client, name, backend.artifacts)
+    check_database(store.uri)
+    client = open_client(store.uri)
+    experiment = open_experiment(client, name, store.artifacts)
     rows = keyed_rows(record.comparison)
     parent = write_run(client, experiment, parent_plan(record, run_dir, rows))
     belongs = {"mlflow.parentRunId": parent}
@@ -77,21 +77,21 @@ def _write_view(
     client.set_experiment_tag(experiment, view_tag(record.run), value)
 
 
-def _tracking_error(error: Exception, backend: Backend, run_dir: Path) -> TrackingError:
+def _tracking_error(error: Exception, store: TrackingStore, run_dir: Path) -> TrackingError:
     if isinstance(error, Timeout):
         return TrackingError(
-            f"another sync to {backend.shown} has not ended within {LOCK_SECONDS:g} seconds",
+            f"another sync to {store.shown} has not ended within {LOCK_SECONDS:g} seconds",
             remedy=f"the results in {run_dir} are whole; when it has ended: `fusegauge sync {run_dir.name}`",
         )
-    lines_of_it = backend.hide(str(error)).splitlines()  # hidden first: a cut address is not recognised
+    lines_of_it = store.hide(str(error)).splitlines()  # hidden first: a cut address is not recognised
     reason = next((line for line in lines_of_it if line.strip()), "no reason given")[:300]
     again = f"`fusegauge sync {run_dir.name}`"
     act = (
         f"start the server or correct its address, then {again}"
-        if backend.served
+        if store.served
         else f"put that right (or set MLFLOW_TRACKING_URI), then {again}"
     )
     return TrackingError(
-        f"MLflow at {backend.shown} was not reached or refused: {type(error).__name__}: {reason}",
+        f"MLflow at {store.shown} was not reached or refused: {type(error).__name__}: {reason}",
         remedy=f"the results in {run_dir} are whole; {act}",
     )

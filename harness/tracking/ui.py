@@ -18,7 +18,7 @@ from harness.tracking.links import DEFAULT_UI, TrackingLinks, links, ui_base
 from harness.tracking.parent_plan import PARENT_ROLE
 from harness.tracking.run_plan import COMPARISON, ROLE
 from harness.tracking.saved_view import view_id
-from harness.tracking.server import Backend, check_database, database_file, locate, settle
+from harness.tracking.server import TrackingStore, check_database, database_file, locate, settle
 from harness.tracking.writing import open_client
 
 HOST = "127.0.0.1"  # MLflow's page asks nobody for a password
@@ -56,28 +56,28 @@ def serve(results: Path, port: int | None = None) -> Iterator[Page]:
     end with the block. Raises InputError without a database or with a port that is taken, TrackingError where
     the server does not start.
     """
-    backend = locate(TrackingSpec(), results)
+    store = locate(TrackingSpec(), results)
     settle()
-    if backend.served:
-        base = ui_base(backend.uri, None)
-        yield Page(base, backend.shown, _runs(backend, base), None, None)
+    if store.served:
+        base = ui_base(store.uri, None)
+        yield Page(base, store.shown, _runs(store, base), None, None)
         return
-    _require_database(backend, results)
+    _require_database(store, results)
     ports = [free_port(), _bound(0), _bound(0)] if port is None else [_checked(port)]
     log = results / "mlflow-ui.log"
     with _interruptible(), ExitStack() as stack:
-        chosen, process = _started(stack, backend, ports, log)
+        chosen, process = _started(stack, store, ports, log)
         base = f"http://{HOST}:{chosen}"
-        yield Page(base, backend.shown, _runs(backend, base), log, process)
+        yield Page(base, store.shown, _runs(store, base), log, process)
 
 
 def _started(
-    stack: ExitStack, backend: Backend, ports: Sequence[int], log: Path
+    stack: ExitStack, store: TrackingStore, ports: Sequence[int], log: Path
 ) -> "tuple[int, subprocess.Popen[bytes]]":
     """A server at the first of these ports that nobody took between looking and starting."""
     for left, port in enumerate(ports, start=1 - len(ports)):
         with ExitStack() as trial:
-            process = trial.enter_context(_server(backend, port, log))
+            process = trial.enter_context(_server(store, port, log))
             try:
                 _await(process, port, log)
             except TrackingError:
@@ -89,18 +89,18 @@ def _started(
     raise AssertionError("there is at least one port")
 
 
-def _require_database(backend: Backend, results: Path) -> None:
-    file = database_file(backend.uri)
+def _require_database(store: TrackingStore, results: Path) -> None:
+    file = database_file(store.uri)
     if file is not None and not file.is_file():
         raise InputError(
             f"no MLflow database at {file}",
             remedy=f"send a run there first: fusegauge sync RUN --results {results}",
         )
     try:
-        check_database(backend.uri)
+        check_database(store.uri)
     except Exception as error:
         raise InputError(
-            f"{backend.shown} cannot be opened: {error}", remedy="end what holds it, or sync into another one"
+            f"{store.shown} cannot be opened: {error}", remedy="end what holds it, or sync into another one"
         ) from error
 
 
@@ -142,7 +142,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _server(backend: Backend, port: int, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+def _server(store: TrackingStore, port: int, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """In a session of its own: Ctrl-C reaches us alone, and its workers end with it.
 
     Where its data are goes through the environment: everyone on the machine sees a command line.
@@ -159,7 +159,7 @@ def _server(backend: Backend, port: int, log: Path) -> "Iterator[subprocess.Pope
         "--workers",
         "1",
     ]
-    places = {"MLFLOW_BACKEND_STORE_URI": backend.uri, "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(backend.artifacts)}
+    places = {"MLFLOW_BACKEND_STORE_URI": store.uri, "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(store.artifacts)}
     with log.open("wb") as file:
         process = subprocess.Popen(
             command,
@@ -197,9 +197,9 @@ def _await(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     raise TrackingError(f"MLflow's server {how}", remedy=f"its log is {log}")
 
 
-def _runs(backend: Backend, base: str) -> dict[str, TrackingLinks]:
+def _runs(store: TrackingStore, base: str) -> dict[str, TrackingLinks]:
     """The newest runs that were synced there, of all experiments."""
-    client = open_client(backend.uri)
+    client = open_client(store.uri)
     experiments = [e.experiment_id for e in client.search_experiments()]
     query, order = f"tags.`{ROLE}` = '{PARENT_ROLE}'", ["attributes.start_time DESC"]
     parents = client.search_runs(experiments, query, max_results=LISTED, order_by=order)

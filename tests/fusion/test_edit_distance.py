@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.edit_distance import nearest
+from fusion.edit_distance import nearest_candidates
 from fusion.ragged import Ragged, keys, of_bytes, of_text, picked
 
 
@@ -30,7 +30,7 @@ def brute_force(queries: list[str], candidates: list[str], threshold: float | No
 
 
 def found(queries: list[str], candidates: list[str], threshold: float | None) -> list[tuple[int, int]]:
-    place, distance = nearest(of_text(queries), of_text(candidates), threshold=threshold)
+    place, distance = nearest_candidates(of_text(queries), of_text(candidates), threshold=threshold)
     return list(zip(distance.tolist(), place.tolist(), strict=True))
 
 
@@ -110,9 +110,9 @@ def test_nothing_to_search() -> None:
 
 def test_bytes_and_characters_are_counted_as_such() -> None:
     """é is two bytes and one character; a lone surrogate is a character."""
-    assert nearest(of_bytes(["é".encode()]), of_bytes([b"e"]))[1].tolist() == [2]
-    assert nearest(of_text(["é"]), of_text(["e"]))[1].tolist() == [1]
-    assert nearest(of_text(["\ud800"]), of_text(["e", "\ud800"]))[0].tolist() == [1]
+    assert nearest_candidates(of_bytes(["é".encode()]), of_bytes([b"e"]))[1].tolist() == [2]
+    assert nearest_candidates(of_text(["é"]), of_text(["e"]))[1].tolist() == [1]
+    assert nearest_candidates(of_text(["\ud800"]), of_text(["e", "\ud800"]))[0].tolist() == [1]
 
 
 @given(pieces=st.lists(st.binary(max_size=5), max_size=10), data=st.data())

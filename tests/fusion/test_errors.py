@@ -17,8 +17,8 @@ def test_choices_that_there_are_pass(choice: str) -> None:
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ("renormalize", "leftover cannot be 'renormalize'; did you mean 'renormalise'?"),
-        ("RESIDUAL", "leftover cannot be 'RESIDUAL'; did you mean 'residual'?"),
+        ("renormalize", "leftover cannot be 'renormalize' (did you mean 'renormalise'?)"),
+        ("RESIDUAL", "leftover cannot be 'RESIDUAL' (did you mean 'residual'?)"),
         ("xyz", "leftover cannot be 'xyz'"),
         (None, "leftover cannot be None"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import doctor
-from harness.doctor import Finding, examine
+from harness.doctor import MachineCheck, examine
 from harness.sandbox.backends.bubblewrap import Bubblewrap
 from harness.sandbox.backends.landlock import Landlock
 from harness.sandbox.backends.selection import Examined
@@ -50,7 +50,7 @@ def test_libraries_are_compared_with_their_lower_bounds() -> None:
 
 def test_a_distribution_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "DISTRIBUTION", "no-such-distribution")
-    assert doctor._libraries() == Finding(
+    assert doctor._libraries() == MachineCheck(
         "libraries", False, "no-such-distribution is not installed in this environment", "pip install -e ."
     )
 

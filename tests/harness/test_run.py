@@ -229,9 +229,9 @@ def test_part_of_a_stages_name_means_all_of_that_family() -> None:
     from harness.experiment import _only
     from harness.pipeline.graph import build_pipeline
     from harness.suite.load import load_suite
-    from harness.suite.run_options import Settings
+    from harness.suite.run_options import RunOptions
 
-    pipeline = build_pipeline(load_suite("micro"), Settings(mirror=None, offline=True))
+    pipeline = build_pipeline(load_suite("micro"), RunOptions(mirror=None, offline=True))
     chosen = {stage.name for stage in _only(pipeline, ["scoring:target"])}
     assert {name for name in chosen if name.startswith("scoring")} == {
         f"scoring:target:micro_{part}" for part in ("reasoning", "commonsense", "code")

@@ -246,7 +246,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Program:
+class CodeProblem:
     """A code item: the prompt up to `return`, a right expression, assertions that only a right one passes."""
 
     prompt: str
@@ -296,10 +296,10 @@ def _is_telling(operators: tuple[str, str], constants: Sequence[int]) -> bool:
     return all(_outcomes(other, constants) != right for other in others)
 
 
-def code_items(count: int = ITEMS_PER_PART) -> list[Program]:
+def code_items(count: int = ITEMS_PER_PART) -> list[CodeProblem]:
     """Pairs of verbs and constants; the program must do what both verbs truly mean."""
     rng = random.Random(f"code items/{ITEM_SEED}")
-    items: list[Program] = []
+    items: list[CodeProblem] = []
     while len(items) < count:
         first, second = rng.sample(build_world().verbs, 2)
         operators, constants = (first.operator, second.operator), rng.choices(CONSTANTS, k=2)
@@ -307,7 +307,7 @@ def code_items(count: int = ITEMS_PER_PART) -> list[Program]:
             prompt = program_prompt((first.name, second.name), constants)
             pairs = zip(PROBES, _outcomes(operators, constants), strict=True)
             test = "\n".join(f"assert f({x}) == {value}" for x, value in pairs)
-            items.append(Program(prompt, expression(operators, constants), test))
+            items.append(CodeProblem(prompt, expression(operators, constants), test))
     return items
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, ClassVar, Literal
 
 from harness.sandbox.job import Job
 
-Mode = Literal["sandbox", "reduced", "subprocess"]  # as results record it
+Confinement = Literal["sandbox", "reduced", "subprocess"]  # as results record it
 _BLOCK = 4096
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -35,7 +35,7 @@ class Backend(ABC):
     """One way of confining jobs."""
 
     name: ClassVar[str]
-    mode: ClassVar[Mode]
+    mode: ClassVar[Confinement]
     counts_processes: ClassVar[bool] = True  # a job's processes are counted apart from this user's others
 
     @property

@@ -18,8 +18,8 @@ CANNOT_START = 127  # as a shell says it
 BUNDLE = ".modules"  # ends the name of a script that holds compiled modules, the main one last, marshalled
 BARE = ["-I", "-S"]  # how this script is run; a job that asks for the same interpreter is run within it
 
-Step = tuple[list[str], dict[str, int], list[int], list[str]]  # argv, limits, accepted codes, removed files
-Orders = tuple[int, int, int, str, list[Step]]  # status and answer descriptors, uid or -1, folder, steps
+Order = tuple[list[str], dict[str, int], list[int], list[str]]  # argv, limits, accepted codes, removed files
+Orders = tuple[int, int, int, str, list[Order]]  # status and answer descriptors, uid or -1, folder, steps
 
 
 def limit(kinds: dict[str, int]) -> None:
@@ -74,7 +74,7 @@ def run_script(argv: list[str]) -> None:
     exec(main, {"__name__": "__main__"})
 
 
-def compiled(step: Step, private: list[int]) -> int:
+def compiled(step: Order, private: list[int]) -> int:
     """Run a step before the last in a process of its own; its return code as a shell gives it."""
     argv, limits, _, removed = step
     if (child := os.fork()) == 0:

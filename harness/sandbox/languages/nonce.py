@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from harness.sandbox.backends.base import Backend
 from harness.sandbox.executor import execute
-from harness.sandbox.job import Job, Outcome
-from harness.sandbox.program_verdict import LIMIT_RULINGS, Ruling, Verdict
+from harness.sandbox.job import Job, ProcessResult
+from harness.sandbox.program_verdict import LIMIT_RULINGS, ProgramVerdict, Ruling
 
 FIRST_HALF = "FUSEGAUGE_FIRST_HALF"  # in a job's files: each becomes half of the word, where it stands last
 SECOND_HALF = "FUSEGAUGE_SECOND_HALF"
@@ -20,7 +20,7 @@ _HALF_BYTES = 8
 _DETAIL = 2000  # bytes of output that a verdict keeps
 
 
-def judge_job(job: Job, backend: Backend, uid: int) -> Verdict:
+def judge_job(job: Job, backend: Backend, uid: int) -> ProgramVerdict:
     """Run a program whose source holds `FIRST_HALF` and `SECOND_HALF` and judge it.
 
     A program that does not compile, or ends with another return code, is an error, not a failure: from
@@ -34,7 +34,7 @@ def judge_job(job: Job, backend: Backend, uid: int) -> Verdict:
     outcome = execute(replace(job, files=files), backend, uid)
     text = (outcome.stdout + outcome.stderr).decode(errors="replace")
     detail = text.replace(first, "").replace(second, "").strip()[-_DETAIL:]
-    return Verdict(_ruling(outcome, first + second), detail, outcome.wall_seconds, outcome.compiled)
+    return ProgramVerdict(_ruling(outcome, first + second), detail, outcome.wall_seconds, outcome.compiled)
 
 
 def _filled(data: bytes | str, first: str, second: str) -> bytes | str:
@@ -47,7 +47,7 @@ def _filled(data: bytes | str, first: str, second: str) -> bytes | str:
     return data
 
 
-def _ruling(outcome: Outcome, word: str) -> Ruling:
+def _ruling(outcome: ProcessResult, word: str) -> Ruling:
     if outcome.status in LIMIT_RULINGS:
         return LIMIT_RULINGS[outcome.status]
     lines = {line.strip() for stream in (outcome.stdout, outcome.stderr) for line in stream.splitlines()}

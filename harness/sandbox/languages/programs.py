@@ -15,7 +15,7 @@ from harness.sandbox.languages.nonce import FIRST_HALF, SECOND_HALF
 from harness.sandbox.languages.table import language_named
 from harness.sandbox.languages.toolchains import Toolchain, install_command, lacks, toolchain
 from harness.sandbox.pool import in_order
-from harness.sandbox.program_verdict import Verdict
+from harness.sandbox.program_verdict import ProgramVerdict
 from harness.sandbox.run import judge
 
 _CLASS = re.compile(r"^(?:final |abstract )*class (\w+)", re.MULTILINE)
@@ -32,7 +32,7 @@ class Program:
 
 def judge_programs(
     programs: Sequence[Program], backend: Backend | None = None, limits: Limits | None = None
-) -> list[Verdict]:
+) -> list[ProgramVerdict]:
     """Run programs, as many at a time as there are cores; verdicts in the order of `programs`.
 
     Args:

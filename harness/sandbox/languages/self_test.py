@@ -7,7 +7,7 @@ from harness.core.exceptions import InputError
 from harness.sandbox.backends.base import Backend
 from harness.sandbox.languages.programs import Program, judge_programs
 from harness.sandbox.languages.table import language_named
-from harness.sandbox.program_verdict import Verdict
+from harness.sandbox.program_verdict import ProgramVerdict
 
 _JAVA = "import org.javatuples.*;\nclass Trial {\n    static int add(int a, int b) { return a + b; }\n"
 _CSHARP = (
@@ -103,5 +103,5 @@ def require_trial(language: str, backend: Backend) -> None:
         )
 
 
-def _last_line(verdict: Verdict) -> str:
+def _last_line(verdict: ProgramVerdict) -> str:
     return next(iter(reversed(verdict.detail.splitlines())), str(verdict.ruling))

@@ -35,7 +35,7 @@ class Prompt:
     stopped: Stopped
 
 
-Done = Callable[[int, list[int]], None]  # (which prompt, what was generated), as rows end
+OnGenerated = Callable[[int, list[int]], None]  # (which prompt, what was generated), as rows end
 
 
 @dataclass
@@ -65,7 +65,7 @@ class _Row:
         return False
 
 
-def generate(reader: TreeReader, prompts: Sequence[Prompt], capacity: Capacity, done: Done) -> None:
+def generate(reader: TreeReader, prompts: Sequence[Prompt], capacity: Capacity, done: OnGenerated) -> None:
     """Generate for all prompts; `done` hears of each row when it ends."""
     sequences = [p.tokens for p in prompts]
     for group in groups(sequences):
@@ -78,7 +78,7 @@ class _Run:
     """The rows of one group of prompts, which share the first `depth` tokens."""
 
     def __init__(
-        self, reader: TreeReader, trunk: DynamicCache, depth: int, capacity: Capacity, done: Done
+        self, reader: TreeReader, trunk: DynamicCache, depth: int, capacity: Capacity, done: OnGenerated
     ) -> None:
         self.reader, self.trunk, self.depth, self.capacity, self.done = reader, trunk, depth, capacity, done
         self.keys, self.values = trunk_layers(trunk)

@@ -13,7 +13,7 @@ from harness.scoring.shared_prefix.prefixes import Grow, Read, Shrink, Tokens, p
 from harness.scoring.shared_prefix.reader import Reader, kept, shrink
 
 Score = tuple[float, bool]  # log-likelihood in nats, and whether every token was the likeliest
-Done = Callable[[int, Score], None]  # (which request, its score), as they come
+OnScored = Callable[[int, Score], None]  # (which request, its score), as they come
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Request:
 
 
 def score(
-    reader: Reader, requests: Sequence[Request], *, pack_tokens: int, logits_at_once: int, done: Done
+    reader: Reader, requests: Sequence[Request], *, pack_tokens: int, logits_at_once: int, done: OnScored
 ) -> None:
     """Score all requests; `done` hears of each as its pass ends.
 
@@ -65,7 +65,7 @@ def _read(
     trunk: DynamicCache,
     depth: int,
     logits_at_once: int,
-    done: Done,
+    done: OnScored,
 ) -> None:
     hidden, paths = reader.read([r.tokens for r in requests], [r.free for r in requests], trunk, depth)
     places = [path[-len(r.continuation) :] for path, r in zip(paths, requests, strict=True)]

@@ -52,7 +52,7 @@ class Group:
     depth: int
 
 
-Step = Grow | Shrink | Read
+PlanStep = Grow | Shrink | Read
 
 
 def shared(a: Tokens, b: Tokens) -> int:
@@ -121,7 +121,7 @@ def distinct_tokens(sequences: Sequence[Tokens]) -> int:
     return PrefixTree.of(sequences, [0] * len(sequences)).distinct(0, len(sequences))
 
 
-def plan(sequences: Sequence[Tokens], free: Sequence[int], pack_tokens: int) -> Iterator[Step]:
+def plan(sequences: Sequence[Tokens], free: Sequence[int], pack_tokens: int) -> Iterator[PlanStep]:
     """Steps that read every sequence once, in packs of at most `pack_tokens` tokens behind the trunk.
 
     A single sequence that is longer than that, and has no context left to move to the trunk, is a pack of its

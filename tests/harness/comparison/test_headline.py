@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from harness.comparison.headline import Finding, headline
+from harness.comparison.headline import CapabilityDifference, headline
 from harness.core.record import Difference, Role
 
 
 def finding(
     capability: str, difference: float, p: float, smallest: float | None = 8.0, alpha: float = 0.05
-) -> Finding:
-    return Finding(
+) -> CapabilityDifference:
+    return CapabilityDifference(
         capability,
         Difference(
             opponent="clm",
@@ -28,7 +28,7 @@ def finding(
     )
 
 
-def said(*findings: Finding, correction: Literal["holm", "bh"] = "holm") -> str:
+def said(*findings: CapabilityDifference, correction: Literal["holm", "bh"] = "holm") -> str:
     return headline(findings, "its control", correction, None)
 
 

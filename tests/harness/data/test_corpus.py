@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.exceptions import InputError
-from harness.data.corpus import Candidate, Documents, _limited_bytes, content_fingerprint, load_documents
+from harness.data.corpus import Document, Documents, _limited_bytes, content_fingerprint, load_documents
 from harness.suite.spec import CorpusSpec
 
 
@@ -106,7 +106,7 @@ def test_a_documents_limit_is_a_seeded_sample_and_not_the_first(tmp_path: Path) 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1), st.integers(1, 200))
 def test_max_bytes_is_kept_and_no_character_is_torn(texts: list[str], limit: int) -> None:
-    candidates = [Candidate(str(i), "p", text) for i, text in enumerate(texts)]
+    candidates = [Document(str(i), "p", text) for i, text in enumerate(texts)]
     chosen = _limited_bytes(candidates, CorpusSpec(kind="python", max_bytes=limit))
     total = sum(len(c.text.encode()) for c in chosen)
     assert total <= limit

@@ -9,11 +9,11 @@ import pytest
 from harness.core.code_version import code_version
 from harness.pipeline.graph import Pipeline, build_pipeline
 from harness.suite.load import bundled_folder, load_suite
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 
 
 def _pipeline(*overrides: str) -> Pipeline:
-    return build_pipeline(load_suite("micro", overrides), Settings(offline=True))
+    return build_pipeline(load_suite("micro", overrides), RunOptions(offline=True))
 
 
 def _keys(pipeline: Pipeline) -> dict[str, str]:

@@ -18,7 +18,7 @@ from harness.experiment import run_suite
 from harness.pipeline.plan import make_plan
 from harness.pipeline.results_folder import Results
 from harness.suite.load import limit_items, load_suite
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from tests.harness.observers import Silent
 
 SMALL = ("corpus.documents=12", "training.max_steps=2", "tracking.enabled=false")
@@ -43,7 +43,7 @@ def dummies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_choice_goes_from_the_suite_to_the_report(tmp_path: Path) -> None:
     loaded = load_suite("micro", (*SMALL, *DUMMIES))
     loaded = loaded.model_copy(update={"suite": limit_items(loaded.suite, 3)})
-    results, options = Results(tmp_path), Settings(offline=True)
+    results, options = Results(tmp_path), RunOptions(offline=True)
     seconds = {s.name: s.seconds for s in make_plan(loaded, options, results).stages}
     assert seconds["vocabulary:neox-code"] == 3600.0
     finished = run_suite(loaded, options, results, Silent())

@@ -20,12 +20,12 @@ from fusion.training import Anneal, Objective
 from fusion.vocabulary_rules import map_vocabulary
 from harness.core.exceptions import StageError
 from harness.pipeline.graph import build_pipeline
-from harness.pipeline.runner import Outcome, run_stages
+from harness.pipeline.runner import StageResult, run_stages
 from harness.pipeline.steps import extract_distributions as extracting
 from harness.pipeline.steps.write_windows import WindowText
 from harness.pipeline.store import Store
 from harness.suite.load import bundled_folder, load_suite
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from tests.harness.observers import Silent
 
 pytestmark = pytest.mark.xdist_group("stage_bodies")  # one process computes what the others reuse
@@ -42,13 +42,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("store"))
 
 
-def run(store: Store, only: str, *overrides: str) -> dict[str, Outcome]:
+def run(store: Store, only: str, *overrides: str) -> dict[str, StageResult]:
     loaded = load_suite("micro", [*SMALL, *ONE_SOURCE, *overrides])
-    stages = build_pipeline(loaded, Settings(offline=True)).only([only])
+    stages = build_pipeline(loaded, RunOptions(offline=True)).only([only])
     return run_stages(stages, store, Silent())
 
 
-def coverage(outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+def coverage(outcomes: Mapping[str, StageResult]) -> dict[str, float]:
     found: dict[str, float] = outcomes[f"alignment:{SOURCE}"].entry.facts["coverage"]
     return found
 

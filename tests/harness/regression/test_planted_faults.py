@@ -20,7 +20,7 @@ from harness.pipeline.results_folder import Results
 from harness.regression.check import RegressionVerdict
 from harness.scoring.options import scoring_options
 from harness.suite.load import bundled_folder, load_suite
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from tests.conftest import CHECKOUT
 from tests.harness.observers import Silent
 
@@ -34,7 +34,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def run_micro(results: Path, *overrides: str) -> Finished:
     loaded = load_suite("micro", ["tracking.enabled=false", *overrides])
-    finished = run_suite(loaded, Settings(offline=True), Results(results), Silent())
+    finished = run_suite(loaded, RunOptions(offline=True), Results(results), Silent())
     assert finished is not None
     return finished
 

@@ -100,9 +100,9 @@ def test_a_class_whose_package_is_missing_says_what_to_do(model: Path, options: 
 def test_a_suites_choice_reaches_the_options_and_the_key() -> None:
     from harness.scoring.options import scoring_options
     from harness.suite.decides import parameters
-    from harness.suite.run_options import Settings
+    from harness.suite.run_options import RunOptions
 
-    settings = Settings(mirror=None, offline=True)
+    settings = RunOptions(mirror=None, offline=True)
     plain = scoring_options(load_suite("micro", ["scoring.backend=hf"]), settings)
     ours: Any = scoring_options(load_suite("micro", ["scoring.backend_args={strategy: plain}"]), settings)
     assert (plain.backend, ours.backend, ours.backend_args) == ("hf", "fusegauge", '{"strategy": "plain"}')

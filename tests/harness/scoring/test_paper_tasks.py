@@ -22,7 +22,7 @@ from harness.scoring import (
 from harness.scoring.catalogue import unknown_tasks
 from harness.scoring.options import scoring_options
 from harness.suite.load import bundled_suites, load_suite
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.spec import BenchmarkSpec, LoadedSuite
 from suites.tasks.paper_functions import chrf, last_number, number_is_right
 from tests.harness.scoring.scoring_world import WORDS, write_model, write_rows
@@ -147,7 +147,7 @@ def rows(paper: LoadedSuite) -> dict[str, BenchmarkSpec]:
 @pytest.fixture(scope="module")
 def options(mirror: Path) -> ScoringOptions:
     cpu = ["scoring.device=cpu", "scoring.dtype=float32", "scoring.batch_size=4"]
-    return scoring_options(load_suite("fusellm-7b", cpu), Settings(mirror=mirror, offline=True))
+    return scoring_options(load_suite("fusellm-7b", cpu), RunOptions(mirror=mirror, offline=True))
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, options: ScoringOptions) -> 
 @pytest.mark.parametrize("suite", sorted(bundled_suites()))
 def test_every_task_that_a_bundled_suite_names_is_known(suite: str) -> None:
     loaded = load_suite(suite)
-    options = scoring_options(loaded, Settings(offline=True))
+    options = scoring_options(loaded, RunOptions(offline=True))
     names = [t for group in loaded.suite.benchmarks.values() for b in group for t in b.tasks]
     assert unknown_tasks(names, options) == []
 

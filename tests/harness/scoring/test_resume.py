@@ -13,11 +13,11 @@ import pytest
 from harness.core.record import Item
 from harness.core.run_files import read_items
 from harness.pipeline.graph import build_pipeline
-from harness.pipeline.runner import Outcome, run_stages
+from harness.pipeline.runner import StageResult, run_stages
 from harness.pipeline.store import Store
 from harness.scoring import ScoringOptions, load_lm, score_with_journal, tasks
 from harness.suite.load import load_suite
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.spec import BenchmarkSpec
 from tests.conftest import CHECKOUT
 from tests.harness.observers import Silent
@@ -192,9 +192,9 @@ def test_a_killed_process_leaves_every_part_it_had_written(
 # --- stages
 
 
-def run(world: Path, store: Store, *overrides: str) -> Outcome:
+def run(world: Path, store: Store, *overrides: str) -> StageResult:
     """The scoring of the target and what it needs, through the store."""
-    settings = Settings(mirror=world / "hub", offline=True)
+    settings = RunOptions(mirror=world / "hub", offline=True)
     pipeline = build_pipeline(load_suite(world / "tiny.yaml", overrides), settings)
     stages = pipeline.only(["scoring:target:arc"])
     return run_stages(stages, store, Silent())["scoring:target:arc"]

@@ -11,7 +11,7 @@ import cli
 from harness.comparison.power import DISCORDANT, smallest_difference
 from harness.scoring.task_table import BenchmarkRow, TaskTable, task_table
 from harness.suite.load import load_suite
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from tests.harness.scoring.scoring_world import write_mirror
 
 SUITE = {
@@ -53,7 +53,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table(suite: Path, mirror: Path) -> TaskTable:
-    return task_table(load_suite(suite), Settings(mirror=mirror, offline=True))
+    return task_table(load_suite(suite), RunOptions(mirror=mirror, offline=True))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_of_several_samples_a_share_is_right(suite: Path, mirror: Path) -> None:
         "benchmarks.code.0.samples=20",
         "benchmarks.code.0.gen_kwargs={temperature: 0.2, do_sample: true}",
     ]
-    table = task_table(load_suite(suite, sampled), Settings(mirror=mirror, offline=True))
+    table = task_table(load_suite(suite, sampled), RunOptions(mirror=mirror, offline=True))
     [row] = [row for row in table.benchmarks if row.benchmark == "humaneval"]
     assert row.measures == "program written and executed, pass@1 of 20 samples, 0-shot"
     assert not row.right_or_wrong
@@ -87,7 +87,7 @@ def test_a_language_that_is_not_here_is_told(
     import harness.scoring
 
     monkeypatch.setattr(harness.scoring, "how_executed", lambda benchmark, options: "no toolchain: R")
-    table = task_table(load_suite(suite), Settings(mirror=mirror, offline=True))
+    table = task_table(load_suite(suite), RunOptions(mirror=mirror, offline=True))
     [row] = [row for row in table.benchmarks if row.benchmark == "humaneval"]
     assert row.measures.endswith("0-shot; left out here, no toolchain: R")
     assert row.problems == ()
@@ -113,7 +113,7 @@ def test_an_average_counts_its_benchmarks_the_same(table: TaskTable) -> None:
 
 def test_a_wider_confidence_shows_less(suite: Path, mirror: Path, rows: dict[str, BenchmarkRow]) -> None:
     strict = load_suite(suite, ["comparison.confidence=0.99"])
-    found = {r.benchmark: r for r in task_table(strict, Settings(mirror=mirror, offline=True)).benchmarks}
+    found = {r.benchmark: r for r in task_table(strict, RunOptions(mirror=mirror, offline=True)).benchmarks}
     assert found["gsm8k"].smallest_points is None  # 2 / 2^6 = 0.031
     assert (found["arc"].smallest_points or 0) > (rows["arc"].smallest_points or 100)
 
@@ -156,7 +156,7 @@ def test_the_command_takes_limit_and_set_and_prints_json(suite: Path, mirror: Pa
 
 
 def test_models_that_differ_more_hide_more(suite: Path, mirror: Path, rows: dict[str, BenchmarkRow]) -> None:
-    settings = Settings(mirror=mirror, offline=True)
+    settings = RunOptions(mirror=mirror, offline=True)
     found = {r.benchmark: r for r in task_table(load_suite(suite), settings, discordant=0.8).benchmarks}
     assert (found["arc"].smallest_points or 0) > (rows["arc"].smallest_points or 100)
 

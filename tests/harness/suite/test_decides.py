@@ -9,7 +9,7 @@ from fusion.method import METHOD_HINTS
 from harness.pipeline.graph import build_pipeline
 from harness.suite.decides import marks, parameters
 from harness.suite.load import load_suite
-from harness.suite.run_options import Settings
+from harness.suite.run_options import RunOptions
 from harness.suite.spec import BenchmarkSpec, CorpusSpec, FusionSpec, Suite
 
 
@@ -36,7 +36,7 @@ def test_no_field_is_forgotten() -> None:
 
 
 def test_a_mark_names_a_stage_that_there_is() -> None:
-    pipeline = build_pipeline(load_suite("micro"), Settings(offline=True))
+    pipeline = build_pipeline(load_suite("micro"), RunOptions(offline=True))
     families = {stage.name.split(":")[0] for stage in pipeline.stages}
     parts = (Suite, *(p for f in Suite.__pydantic_fields__.values() for p in sections(f.annotation)))
     named = {stage for part in parts for mark in marks(part).values() for stage in mark.stages}

@@ -467,7 +467,7 @@ def test_training_numbers_that_yaml_reads_as_text_become_numbers(folder: Path) -
         ),
         ({"gradient_accumulation_steps": 0}, "must be at least 1, not 0"),
         ({"bf16_full_eval": True}, "training.bf16_full_eval: the last evaluation would round"),
-        ({"fp16": True}, "training.fp16: gradients are formed with the loss"),
+        ({"fp16": True}, "training.fp16: gradients are computed with the loss"),
         ({"save_steps": 0}, "training.save_steps: must be above 0, not 0"),
         ({"logging_steps": "-5"}, "training.logging_steps: must be above 0, not -5"),
         (

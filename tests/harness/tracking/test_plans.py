@@ -292,9 +292,9 @@ def test_an_address_whose_password_was_removed_is_not_tried(
 
 
 def test_errors_of_mlflow_are_told_without_the_password(tmp_path: Path) -> None:
-    backend = locate(TrackingSpec(uri="http://me:se%20cret@host:5000"), tmp_path)
+    store = locate(TrackingSpec(uri="http://me:se%20cret@host:5000"), tmp_path)
     reason = f"{'x' * 280} http://me:se%20cret@host:5000/api refused, password 'se cret' wrong"
-    told = str(_tracking_error(RuntimeError(reason), backend, tmp_path))
+    told = str(_tracking_error(RuntimeError(reason), store, tmp_path))
     assert "cret" not in told
     assert "http://me:***@host:5000" in told
 

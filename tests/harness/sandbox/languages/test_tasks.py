@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.exceptions import InputError
 from harness.core.record import Item
-from harness.sandbox import Ruling, Verdict
+from harness.sandbox import ProgramVerdict, Ruling
 from harness.sandbox.languages import self_test as trials
 from harness.sandbox.languages import toolchains
 from harness.scoring import (
@@ -33,8 +33,8 @@ from tests.harness.sandbox.languages.machine import require
 from tests.harness.scoring.scoring_world import write_rows
 
 FOLDER = bundled_folder() / "tasks" / "languages"
-PASSED, FAILED, TIMED_OUT = (Verdict(r) for r in (Ruling.PASSED, Ruling.ERROR, Ruling.TIMEOUT))
-NOT_COMPILED = Verdict(Ruling.ERROR, compiled=False)
+PASSED, FAILED, TIMED_OUT = (ProgramVerdict(r) for r in (Ruling.PASSED, Ruling.ERROR, Ruling.TIMEOUT))
+NOT_COMPILED = ProgramVerdict(Ruling.ERROR, compiled=False)
 TASKS = sorted(path.stem for path in FOLDER.glob("*.yaml") if ".template" not in path.name)
 CONFIGS = {"javascript": "js", "perl": "pl", "ruby": "rb", "rust": "rs", "typescript": "ts"}
 
@@ -208,7 +208,7 @@ def test_a_language_is_tried_before_anything_is_generated(
         ),
     ],
 )
-def test_scores_of_verdicts(verdicts: list[Verdict], found: dict[str, float]) -> None:
+def test_scores_of_verdicts(verdicts: list[ProgramVerdict], found: dict[str, float]) -> None:
     assert scores(verdicts) == pytest.approx(found)
 
 
