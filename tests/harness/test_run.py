@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ from click.testing import CliRunner, Result
 
 import cli
 from harness.core.record import RunRecord
-from tests.conftest import CHECKOUT
-
-pytestmark = pytest.mark.xdist_group("micro_run")  # one process computes the run that all of these look at
+from tests.conftest import CHECKOUT, MadeOnce
 
 SMALL = [
     "micro",
@@ -35,12 +32,15 @@ def _call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(cli.main, [str(a) for a in arguments], catch_exceptions=False)
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("results")
+def _run_small(folder: Path) -> None:
     done = _call("run-suite", *SMALL, "--results", folder)
     assert done.exit_code == 0, done.output
-    yield folder
+
+
+@pytest.fixture
+def results(made_once: MadeOnce, tmp_path: Path) -> Path:
+    """A finished run, which the test may change."""
+    return shutil.copytree(made_once("small_micro_run", _run_small), tmp_path / "results")
 
 
 def _record(results: Path) -> RunRecord:
@@ -101,23 +101,15 @@ def test_a_second_run_reuses_every_stage(results: Path) -> None:
     assert all(s["reused"] for s in json.loads(done.stdout)["stages"])
 
 
-def test_a_changed_lambda_repeats_only_the_fused_training_and_its_scores(
-    results: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(results, tmp_path / "r")
-    done = _call(
-        "run-suite", *SMALL, "--set", "fusion.lm_loss_weight=0.7", "--results", tmp_path / "r", "--json"
-    )
+def test_a_changed_lambda_repeats_only_the_fused_training_and_its_scores(results: Path) -> None:
+    done = _call("run-suite", *SMALL, "--set", "fusion.lm_loss_weight=0.7", "--results", results, "--json")
     repeated = {s["name"] for s in json.loads(done.stdout)["stages"] if not s["reused"]}
     benchmarks = {f"scoring:fused:micro_{c}" for c in ("reasoning", "commonsense", "code")}
     assert repeated == {"training:fused", *benchmarks}
 
 
-def test_another_seed_trains_and_scores_again_and_is_part_of_the_comparison(
-    results: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(results, tmp_path / "r")
-    done = _call("run-suite", *SMALL, "--set", "seeds=2", "--results", tmp_path / "r", "--json")
+def test_another_seed_trains_and_scores_again_and_is_part_of_the_comparison(results: Path) -> None:
+    done = _call("run-suite", *SMALL, "--set", "seeds=2", "--results", results, "--json")
     record = RunRecord.model_validate_json(done.stdout)
     repeated = {":".join(s.name.split(":")[:2]) for s in record.stages if not s.reused}
     assert repeated == {
@@ -176,16 +168,15 @@ def test_an_unknown_stage_is_refused_with_the_nearest(tmp_path: Path) -> None:
     assert "did you mean 'distributions'" in done.output
 
 
-def test_a_corrupted_file_in_the_store_stops_the_run_and_is_named(results: Path, tmp_path: Path) -> None:
-    shutil.copytree(results, tmp_path / "r")
-    (teacher,) = (tmp_path / "r" / "store" / "fusion").glob("*/probabilities.npy")
+def test_a_corrupted_file_in_the_store_stops_the_run_and_is_named(results: Path) -> None:
+    (teacher,) = (results / "store" / "fusion").glob("*/probabilities.npy")
     teacher.write_bytes(teacher.read_bytes()[:-1] + b"x")
-    arguments = [sys.executable, "cli.py", "run-suite", *SMALL, "--results", str(tmp_path / "r")]
+    arguments = [sys.executable, "cli.py", "run-suite", *SMALL, "--results", str(results)]
     done = subprocess.run(arguments, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 5
     assert f"corrupted file in the store: {teacher}" in done.stderr.replace("\n", "")
     shutil.rmtree(teacher.parent)
-    assert _call("run-suite", *SMALL, "--results", tmp_path / "r").exit_code == 0
+    assert _call("run-suite", *SMALL, "--results", results).exit_code == 0
 
 
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
