@@ -1,6 +1,6 @@
 # make demo   a fresh clone to a verdict: installs, runs suites/micro.yaml, says where to look
 # make test   the whole test suite, as .ci/run calls it
-# make check  format, lint, types, who imports whom
+# make check  format, lint, types, who imports whom, declared dependencies
 # make docs   pages, and parts of pages, that follow from the program
 # make toolchains  what is missing of the languages that code benchmarks run (Debian, Ubuntu; as root)
 # make regression  the micro suite against results/baselines/micro.json; make baseline makes that file anew
@@ -25,6 +25,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry fusion harness suites
 
 docs: $(STAMP)
 	$(BIN)/python -m docs

@@ -121,8 +121,12 @@ def _evaluate(
     for task in tasks.values():
         if executes_code(benchmark, task):
             score_ahead(task)
-    # It would describe the machine by running a dozen programs, every time; a run does that once.
-    with replaced(evaluator, "add_env_info", lambda _results: None):
+    # It would describe the machine by running a dozen programs, every time; a run does that once. And
+    # it would ask git for the current folder's commit, too: noise on stderr where that is no repository.
+    with (
+        replaced(evaluator, "add_env_info", lambda _results: None),
+        replaced(evaluator, "get_git_commit_hash", lambda: None),
+    ):
         results = evaluator.simple_evaluate(
             model=lm,
             tasks=list(tasks.values()),

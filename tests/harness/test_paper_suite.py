@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import cli
+from harness import commands
 from harness.suite.load import bundled_folder
 
 TOKENIZERS = bundled_folder() / "micro" / "models"
@@ -51,7 +51,7 @@ def test_every_stage_of_the_papers_suite_runs_with_its_own_method(shared: Path, 
     arguments += [f"--mirror={shared / 'data' / 'hub'}", f"--results={tmp_path}"]
     for key, value in SIZE.items():
         arguments += ["--set", f"{key}={value}"]
-    done = CliRunner().invoke(cli.main, arguments, catch_exceptions=False)
+    done = CliRunner().invoke(commands.main, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
     method = {

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-import cli
+from harness import commands
 from harness.core.record import RunRecord
 from tests.conftest import CHECKOUT, MadeOnce
 
@@ -29,7 +29,7 @@ SOURCES = {"llama-reasoning", "mpt-commonsense", "neox-code"}
 
 
 def _call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(cli.main, [str(a) for a in arguments], catch_exceptions=False)
+    return CliRunner().invoke(commands.main, [str(a) for a in arguments], catch_exceptions=False)
 
 
 def _run_small(folder: Path) -> None:

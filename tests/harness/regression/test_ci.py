@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cli
+from harness import commands
 from harness.core.exceptions import NotComparableError
 from harness.regression.baseline import save_baseline
 from harness.regression.check import RegressionVerdict, check
@@ -192,7 +192,7 @@ class TestCommand:
     @staticmethod
     def call(folder: Path, baseline: Path, *options: str | Path) -> Result:
         arguments = ["check", folder, "--baseline", baseline, "--results", folder, *options]
-        return CliRunner().invoke(cli.main, [str(a) for a in arguments])
+        return CliRunner().invoke(commands.main, [str(a) for a in arguments])
 
     def test_a_regression_is_1_and_every_file_says_it(
         self, run_folder: Path, baseline: Path, tmp_path: Path

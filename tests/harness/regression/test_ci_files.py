@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-import cli
+from harness import commands
 from tests.conftest import CHECKOUT
 
 ACTION = CHECKOUT / "action.yml"
@@ -25,7 +25,7 @@ def test_every_call_names_options_of_its_command(path: Path) -> None:
     found = calls(path.read_text(encoding="utf-8"))
     assert len(found) >= 2
     for call in found:
-        command: Any = cli.main
+        command: Any = commands.main
         for word in ("baseline", "save") if call.startswith("baseline") else (call.split()[0],):
             command = command.commands[word]
         known = {option for parameter in command.params for option in parameter.opts}

@@ -77,6 +77,23 @@ def arc_items(model: LoadedLM, options: ScoringOptions) -> list[Item]:
     return score_with_journal(ARC, model, options).items
 
 
+# --- noise
+
+
+def test_nothing_stands_on_stderr_outside_a_repository(
+    model: LoadedLM,
+    options: ScoringOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """lm-eval asks git for the commit of the current folder, and git complains where there is none."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))  # where temporary files lie in a repository too
+    score_benchmark(ARC, model, options)
+    assert capfd.readouterr().err == ""
+
+
 # --- items
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-import cli
+from harness import commands
 from harness.comparison.power import DISCORDANT, smallest_difference
 from harness.scoring.task_table import BenchmarkRow, TaskTable, task_table
 from harness.suite.load import load_suite
@@ -128,7 +128,7 @@ def test_missing_data_are_a_row(rows: dict[str, BenchmarkRow]) -> None:
 
 def run(suite: Path, mirror: Path, *more: str) -> Result:
     arguments = ["tasks", str(suite), "--offline", f"--mirror={mirror}", *more]
-    return CliRunner(env={"COLUMNS": "100"}).invoke(cli.main, arguments, catch_exceptions=False)
+    return CliRunner(env={"COLUMNS": "100"}).invoke(commands.main, arguments, catch_exceptions=False)
 
 
 def test_the_command_fits_its_terminal_and_ends_as_misuse_where_data_are_missing(
