@@ -143,7 +143,9 @@ class SuiteRequest:
     def options(self) -> "RunOptions":
         from harness.suite.run_options import RunOptions
 
-        return RunOptions(self.mirror.resolve() if self.mirror else None, self.offline, self.unsafe_no_sandbox)
+        return RunOptions(
+            self.mirror.resolve() if self.mirror else None, self.offline, self.unsafe_no_sandbox
+        )
 
 
 def _suite_options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

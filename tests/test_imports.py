@@ -1,11 +1,7 @@
-<<<<<<< HEAD
 """What the import contracts in pyproject.toml (`lint-imports`) cannot say.
 
 That `fusion` works where no harness can be imported: tests/fusion/test_library.py.
 """
-=======
-"""Imports point one way: harness -> fusion; each third party has one importer."""
->>>>>>> 85de0d9 (The commands lie in harness, and one decorator gathers a suite's options)
 
 import ast
 import subprocess
@@ -16,25 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-<<<<<<< HEAD
 INSIDE = ROOT / "harness" / "sandbox" / "inside"
 TASKS = ROOT / "suites" / "tasks"
 HEAVY = ("torch", "transformers", "datasets", "lm_eval", "mlflow", "matplotlib", "pandas")
-=======
-MODULES = [*(ROOT / "fusion").rglob("*.py"), *(ROOT / "harness").rglob("*.py"), ROOT / "cli.py"]
-MODULES += list((ROOT / "suites").rglob("*.py"))
-
-ONLY_IN = {  # package -> the rooms that may import it
-    "lm_eval": ("harness/scoring",),
-    "mlflow": ("harness/tracking",),
-    "click": ("harness/commands.py",),
-    "cli": (),
-    "harness": ("cli.py", "harness", "suites"),
-    "yaml": ("harness",),
-    "pydantic": ("harness",),
-    "tests": (),
-}
->>>>>>> 85de0d9 (The commands lie in harness, and one decorator gathers a suite's options)
 
 
 def _imports(path: Path) -> Iterator[str]:
@@ -51,7 +31,6 @@ def test_what_runs_inside_the_sandbox_needs_the_standard_library_only(path: Path
     assert all(m.startswith("harness.sandbox.inside.") for m in others), others
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("path", TASKS.rglob("*.py"), ids=lambda p: p.stem)
 def test_tasks_import_only_names_that_stay(path: Path) -> None:
     """lm-eval loads these files by their path: they belong to no package that a contract could name."""
@@ -62,8 +41,8 @@ def test_tasks_import_only_names_that_stay(path: Path) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "from click.testing import CliRunner; import cli;"
-        "assert CliRunner().invoke(cli.main, ['run-suite', '--help']).exit_code == 0;",
+        "from click.testing import CliRunner; from harness.commands import main;"
+        "assert CliRunner().invoke(main, ['run-suite', '--help']).exit_code == 0;",
         "from harness.suite.load import bundled_suites; bundled_suites();",
         "import harness.core.record, harness.core.run_files;",
     ],
@@ -73,13 +52,4 @@ def test_it_needs_no_heavy_library(code: str) -> None:
     """In a fresh interpreter: contracts count imports within functions, whether or not these are called."""
     show = f"import sys; {code} print([m for m in {HEAVY!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True)
-=======
-def test_fusion_is_a_library_of_its_own() -> None:
-    # A fresh interpreter: no harness, no lm-eval, no mlflow comes along.
-    code = (
-        "import sys, fusion.training, fusion.extraction, fusion.functions, fusion.models;"
-        "print([m for m in ('harness', 'lm_eval', 'mlflow', 'click', 'yaml_suite') if m in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
->>>>>>> 85de0d9 (The commands lie in harness, and one decorator gathers a suite's options)
     assert found.stdout.strip() == "[]"
