@@ -225,6 +225,22 @@ def description_of_the_machine() -> None:
 
 @assumes(
     "lm_eval",
+    "evaluator.get_git_commit_hash",
+    used_in="harness.scoring.score",
+    assumed="a function of the module that `simple_evaluate` looks up when it is called, and whose result it "
+    "only passes on, under `git_hash`",
+    why="there is no switch for it",
+    breaks="every benchmark starts git, which complains on stderr outside a repository",
+)
+def commit_of_the_current_folder() -> None:
+    from lm_eval import evaluator
+
+    with patch.object(evaluator, "get_git_commit_hash", lambda: "ours"):
+        assert _evaluate(_task())["git_hash"] == "ours"
+
+
+@assumes(
+    "lm_eval",
     "Task.sampler",
     used_in="harness.scoring.limit harness.scoring.fingerprint benchmarks.scoring",
     spelled="sampler df set_rnd",

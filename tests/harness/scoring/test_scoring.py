@@ -90,7 +90,7 @@ def test_nothing_stands_on_stderr_outside_a_repository(
     """lm-eval asks git for the commit of the current folder, and git complains where there is none."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))  # where temporary files lie in a repository too
-    score_benchmark(ARC, model, options)
+    score_with_journal(ARC, model, options)
     assert capfd.readouterr().err == ""
 
 
