@@ -19,6 +19,7 @@ from harness.sandbox.languages.toolchains import INSTALL_ALL, install_command, l
 from harness.sandbox.pool import cores
 
 DISTRIBUTION = "fusegauge"
+INSTALL_AGAIN = "install FuseGauge again; in a checkout: pip install --upgrade -e . -c constraints.txt"
 NEEDED_PYTHON = (3, 11)
 MEMORY_FOR_POCKET = 6 * 10**9  # bytes: training 135M parameters with AdamW, and a model of 270M loaded
 DISK_FOR_POCKET = 8 * 10**9  # bytes: wheels, converted models, distributions, two checkpoints
@@ -73,8 +74,8 @@ def _libraries() -> MachineCheck:
         return MachineCheck(
             "libraries", False, f"{DISTRIBUTION} is not installed in this environment", "pip install -e ."
         )
-    detail = "; ".join(problems) or "all there, none older than needed"
-    return _finding("libraries", not problems, detail, "pip install --upgrade -e . -c constraints.txt")
+    detail = "; ".join(problems) or "all there, in versions that fit"
+    return _finding("libraries", not problems, detail, INSTALL_AGAIN)
 
 
 def _library_problems(requirements: list[str]) -> Iterator[str]:
@@ -95,7 +96,7 @@ def _library_problems(requirements: list[str]) -> Iterator[str]:
 
 def _device() -> MachineCheck:
     if util.find_spec("torch") is None:
-        return MachineCheck("device", False, "torch is missing", "pip install -e . -c constraints.txt")
+        return MachineCheck("device", False, "torch is missing", INSTALL_AGAIN)
     import torch
 
     if torch.cuda.is_available():
@@ -187,9 +188,7 @@ def _mlflow() -> MachineCheck:
     try:
         version = metadata.version("mlflow")
     except metadata.PackageNotFoundError:
-        return MachineCheck(
-            "MLflow", False, "missing: results are written, but not synced", "pip install -e ."
-        )
+        return MachineCheck("MLflow", False, "missing: results are written, but not synced", INSTALL_AGAIN)
     uri = redact(os.environ.get("MLFLOW_TRACKING_URI", ""))
     return MachineCheck(
         "MLflow", True, f"{version}, {f'tracking to {uri}' if uri else 'a database beside the results'}"
