@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from cli import main  # the command line's entry point
+from harness.commands import main
 
 WIDTH = 100
 

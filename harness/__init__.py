@@ -3,6 +3,7 @@
 The rooms, from the top floor down. A room imports only from floors below its own; docs/architecture.md has
 the picture, and what must never be in a room stands in the room's own `__init__`.
 
+    commands     the command line: options, help texts, exit codes
     console      what a person sees in the terminal
     experiment   what the commands do
     doctor       this machine: what works, what is missing
