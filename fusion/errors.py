@@ -17,6 +17,11 @@ class FusionError(ValueError):
         return f"{self.message}\n  -> {self.remedy}" if self.remedy else self.message
 
 
+def first_line(error: BaseException) -> str:
+    """Of what an error says; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def one_of(name: str, value: str, choices: object) -> None:
     """Raise FusionError unless `value` of the parameter `name` is one of `choices`, a Literal of strings.
 

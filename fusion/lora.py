@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fusion.errors import FusionError, nearest
+from fusion.errors import FusionError, first_line, nearest
 from fusion.hf_settings import LORA_SET_HERE, LORA_SYNONYMS
 
 
@@ -42,7 +42,7 @@ def _wrapped(model: Any, settings: Mapping[str, Any], seed: int) -> Any:
             torch.manual_seed(seed)
             wrapped = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **settings))
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise FusionError(
             f"no LoRA adapters can be made on {model.config.model_type}: {reason}",
             remedy=_remedy(reason, model),

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusion.errors import FusionError
+from fusion.errors import FusionError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -45,7 +45,7 @@ def load_model(folder: Path, *, dtype: str = "float32", device: str = "cpu") -> 
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise FusionError(
-            f"cannot load the model in {folder}: {_first_line(error)}",
+            f"cannot load the model in {folder}: {first_line(error)}",
             remedy="the folder needs config.json and complete weights that fit it; fetch the model again",
         ) from error
     return model.to(device).eval()
@@ -59,7 +59,7 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
     except Exception as error:  # transformers passes on what its many readers raise
         raise FusionError(
-            f"cannot load the tokenizer of {folder.name!r} ({folder}): {_first_line(error)}",
+            f"cannot load the tokenizer of {folder.name!r} ({folder}): {first_line(error)}",
             remedy="the folder needs tokenizer.json, as a fast tokenizer's `save_pretrained` writes it",
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -116,7 +116,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
     except Exception as error:  # transformers passes on what its many readers raise
         raise FusionError(
-            f"cannot convert {gguf}: {_first_line(error)}",
+            f"cannot convert {gguf}: {first_line(error)}",
             remedy="transformers reads GGUF of common architectures (Llama, Qwen, Gemma) with package gguf",
         ) from error
     _forget_quantisation(model)
@@ -133,7 +133,7 @@ def convert_pickle(folder: Path, destination: Path) -> None:
         )
     except Exception as error:  # transformers passes on what its many readers raise
         raise FusionError(
-            f"cannot convert the .bin weights in {folder}: {_first_line(error)}",
+            f"cannot convert the .bin weights in {folder}: {first_line(error)}",
             remedy="use a model whose weights are safetensors, or whose .bin files contain only tensors",
         ) from error
     save_model(model, load_tokenizer(folder), destination)
@@ -217,7 +217,7 @@ def _configuration(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise FusionError(
-            f"cannot read the configuration of the model in {folder}: {_first_line(error)}",
+            f"cannot read the configuration of the model in {folder}: {first_line(error)}",
             remedy="a model folder needs config.json with a model_type that transformers knows",
         ) from error
 
@@ -252,7 +252,3 @@ def _header(path: Path) -> dict[str, Any]:
         except (struct.error, ValueError, MemoryError, OverflowError) as error:
             raise FusionError(f"{path} is not a whole safetensors file", remedy="fetch it again") from error
     return {name: tensor for name, tensor in header.items() if name != "__metadata__"}
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,6 +9,7 @@ Exit codes (documented in docs/operations.md):
 
 from collections.abc import Sequence
 
+from fusion.errors import first_line as first_line
 from fusion.errors import nearest as nearest
 from harness.core.redaction import redact
 

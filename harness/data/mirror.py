@@ -4,7 +4,6 @@ lm-eval looks `datasets.load_dataset` up at call time; within `redirected` that 
 mirror where the mirror has the dataset, and else from the hub or its local cache.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.environment import replaced
-from harness.core.exceptions import InputError
+from harness.core.exceptions import InputError, first_line
+from harness.data.text_files import json_rows
 
 LAYOUT = "<owner>/<dataset>/<config>/<split>.jsonl"  # of a mirror; without <config> where there is none
 LoadDataset = Callable[..., Any]
@@ -103,7 +103,7 @@ def is_local(path: str) -> bool:
 
 
 def _not_found(ref: DatasetRef, access: DataAccess, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0] if str(error) else repr(error)
+    reason = first_line(error)
     if is_local(ref.path):
         return InputError(f"dataset {ref}: {reason}", remedy="check the data files that the task names")
     mirror = f"the mirror {access.mirror}" if access.mirror else "a mirror (--mirror; none was given)"
@@ -184,15 +184,6 @@ def _read_split(path: Path) -> Any:
 
 
 def _read_columns(path: Path) -> dict[str, list[Any]]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}:{number} is not JSON ({error.msg})", remedy="copy the file into the mirror again"
-            ) from error
+    rows = [row for _, row in json_rows(path)]
     columns = dict.fromkeys(key for row in rows for key in row)
     return {column: [row.get(column) for row in rows] for column in columns}

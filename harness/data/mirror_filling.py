@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.core.exceptions import InputError
+from harness.core.exceptions import InputError, first_line
 from harness.core.files import make_folder, unusable
 from harness.data.mirror import DatasetRef, split_file
 
@@ -106,7 +106,7 @@ def fill_mirror(mirror: Path, missing: Iterable[DatasetRef]) -> tuple[list[str],
         try:
             splits = fetch_from_hub(ref)
         except Exception as error:  # the hub's client raises many kinds
-            problems.append(f"dataset {ref} cannot be fetched from the hub: {_first_line(error)}")
+            problems.append(f"dataset {ref} cannot be fetched from the hub: {first_line(error)}")
             continue
         try:
             write_dataset(folder, splits)
@@ -114,7 +114,3 @@ def fill_mirror(mirror: Path, missing: Iterable[DatasetRef]) -> tuple[list[str],
         except InputError as error:
             problems.append(f"dataset {ref} cannot be written: {error.message}; {error.remedy}")
     return written, problems
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusion.models import convert_gguf, convert_pickle, load_tokenizer, random_model
-from harness.core.exceptions import InputError
+from harness.core.exceptions import InputError, first_line
 from harness.core.files import sha256_file
 from harness.data.wheels import gguf_from_wheels
 from harness.suite.references import HubRepository, LocalFolder, RandomWeights, reference_of
@@ -109,7 +109,7 @@ def _fetch(name: str, wanted: HubRepository, destination: Path, patterns: list[s
             wanted.repository, revision=wanted.revision, allow_patterns=patterns, local_files_only=offline
         )
     except Exception as error:  # the hub's client raises many kinds
-        reason = "it is not in the local cache" if offline else str(error).strip().splitlines()[0]
+        reason = "it is not in the local cache" if offline else first_line(error)
         raise InputError(
             f"model {name!r}: cannot get {wanted.repository} from the hub: {reason}",
             remedy="run `prepare` where the hub can be reached (for gated models after `hf auth login`), "

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from harness.core.exceptions import InputError, nearest
 
@@ -20,23 +21,28 @@ def read_documents(path: Path, column: str) -> list[str]:
         raise InputError(f"{path} is not UTF-8: {error}", remedy="convert the file to UTF-8") from error
 
 
-def _jsonl(path: Path, column: str) -> Iterator[str]:
+def json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, row) for every line of a .jsonl file that is not empty. InputError for what is no object."""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                yield _text(_row(path, number, line), column, f"{path}, line {number}")
+                where = f"{path}, line {number}"
+                yield where, _row(where, line)
 
 
-def _row(path: Path, number: int, line: str) -> dict[str, object]:
+def _row(where: str, line: str) -> dict[str, Any]:
+    remedy = "write one object a line; copy a file of a mirror there again"
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}: no JSON: {error}", remedy="write one object a line"
-        ) from error
+        raise InputError(f"{where}: no JSON: {error}", remedy=remedy) from error
     if not isinstance(row, dict):
-        raise InputError(f"{path}, line {number}: {type(row).__name__} where an object is expected")
+        raise InputError(f"{where}: {type(row).__name__} where an object is expected", remedy=remedy)
     return row
+
+
+def _jsonl(path: Path, column: str) -> Iterator[str]:
+    return (_text(row, column, where) for where, row in json_rows(path))
 
 
 def _text(row: dict[str, object], column: str, where: str) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 import yaml
 
 from harness.core.effort import for_fusion, spent, training_flops
-from harness.core.formats import duration, interval, number, quantity, signed, size
+from harness.core.formats import duration, interval, quantity, signed, size
 from harness.core.record import AVERAGE, OVERALL, Role, RunRecord, StageEntry, TrainingCurve
 from harness.report.charts import curve_panel
 from harness.report.markup import Child, Markup, table, tag
 from harness.report.rows import ROLE_NAMES
-from harness.report.transfer import transfer_cells
+from harness.report.transfer import percent, transfer_cells
 
 PANELS = {
     "loss": "training loss",
@@ -55,7 +55,7 @@ def taught_table(record: RunRecord) -> Markup | None:
     gained = [f"had of {c.gained} gained, {c.capability}" for c in changes]
     head = ["Source", "of the taught positions", *gained]
     rows: list[list[Child]] = [
-        [s, _percent(record.attribution.get(s)), *(c.transferred_from.get(s, 0) for c in changes)]
+        [s, percent(record.attribution.get(s)), *(c.transferred_from.get(s, 0) for c in changes)]
         for s in sources
     ]
     return table(head, rows)
@@ -186,10 +186,6 @@ def _or_own(shots: int | None) -> str:
 
 def _seconds(stages: Iterable[StageEntry], *, reused: bool) -> float:
     return sum(s.seconds for s in stages if s.reused is reused)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{number(value)} %"
 
 
 def _plain(key: str, value: Any) -> str:

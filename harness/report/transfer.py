@@ -28,11 +28,11 @@ def transfer_cells(record: RunRecord) -> tuple[list[str], list[list[str]]]:
 def _rows(record: RunRecord, name: str, columns: list[str]) -> Iterator[list[str]]:
     coverage, by_part = record.coverage.get(name, {}), record.attribution_by_part
     own = {key.partition(".")[2] for key in coverage if "." in key}
-    yield [name, "all", *(_percent(coverage.get(c)) for c in columns), _percent(record.attribution.get(name))]
+    yield [name, "all", *(percent(coverage.get(c)) for c in columns), percent(record.attribution.get(name))]
     for part in sorted(own | by_part.keys()):
-        shares = [_percent(coverage.get(f"{c}.{part}")) for c in columns]
-        yield ["", part, *shares, _percent(by_part.get(part, {}).get(name))]
+        shares = [percent(coverage.get(f"{c}.{part}")) for c in columns]
+        yield ["", part, *shares, percent(by_part.get(part, {}).get(name))]
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
     return "–" if value is None else f"{number(value)} %"

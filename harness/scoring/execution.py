@@ -12,7 +12,7 @@ from typing import Any, Literal
 from harness.core.environment import replaced
 from harness.core.exceptions import InputError
 from harness.sandbox import Backend, CodeEval, ProgramVerdict, Ruling, Unconfined, pass_at_k, required
-from harness.sandbox.code_eval import CodeEvalResults
+from harness.sandbox.code_eval import USUAL_K, CodeEvalResults
 from harness.sandbox.languages.programs import Program, judge_programs
 
 CodeEvalMode = Literal["inspect", "refused", "subprocess", "reduced", "sandbox"]
@@ -29,33 +29,15 @@ class SwitchedCodeEval(CodeEval):
 
     mode: CodeEvalMode = "refused"
 
-    def compute(
-        self,
-        *,
-        references: Sequence[str],
-        predictions: Sequence[Sequence[str]],
-        k: Sequence[int] | None = None,
-        num_workers: int | None = None,
-        timeout: float = 3.0,
-        backend: Backend | None = None,
-        given: str = "",
-    ) -> tuple[dict[str, float], CodeEvalResults]:
+    def compute(self, **asked: Any) -> tuple[dict[str, float], CodeEvalResults]:
         """As `CodeEval.compute`, with the mode's backend and the prompt of the item that is being judged.
 
         Raises:
             InputError: in mode "refused".
         """
         if self.mode == "inspect":
-            return {f"pass@{n}": 0.0 for n in k or ()}, {}
-        return super().compute(
-            references=references,
-            predictions=predictions,
-            k=k,
-            num_workers=num_workers,
-            timeout=timeout,
-            backend=backend or self.backend(),
-            given=given or _PROMPT.get(),
-        )
+            return {f"pass@{n}": 0.0 for n in asked.get("k") or ()}, {}
+        return super().compute(**{"backend": self.backend(), "given": _PROMPT.get(), **asked})
 
     def backend(self) -> Backend:
         """How the mode confines programs. InputError where it is refused, or no sandbox works here."""
@@ -106,9 +88,6 @@ def prompted(prompt: str) -> Iterator[None]:
         _PROMPT.reset(token)
 
 
-PASS_AT = (1, 10, 100)
-
-
 def judged(programs: Sequence[Program]) -> dict[str, float]:
     """Run a document's samples, where execution is allowed, and score them.
 
@@ -127,7 +106,7 @@ def scores(verdicts: Sequence[ProgramVerdict]) -> dict[str, float]:
     n = len(verdicts)
     passed = sum(verdict.passed for verdict in verdicts)
     return {
-        **{f"pass@{k}": pass_at_k(n, passed, k) for k in PASS_AT if k <= n},
+        **{f"pass@{k}": pass_at_k(n, passed, k) for k in USUAL_K if k <= n},
         "compiles": sum(verdict.compiled for verdict in verdicts) / n,
         "timed_out": sum(verdict.ruling is Ruling.TIMEOUT for verdict in verdicts) / n,
     }

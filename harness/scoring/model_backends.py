@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.models import pick_device
-from harness.core.exceptions import InputError, nearest
+from harness.core.exceptions import InputError, first_line, nearest
 from harness.scoring.options import ScoringOptions
 from harness.scoring.quiet import no_weight_bars, quiet
 from harness.scoring.shared_prefix import NAME, register
@@ -120,9 +120,8 @@ def build_lm(folder: Path, options: ScoringOptions, device: str, bos: bool | Non
     except Exception as error:  # each class has its own way to say what it lacks
         if options.backend == NAME and not given:
             raise
-        reason = next(iter(str(error).splitlines()), "")
         raise InputError(
-            f"backend {options.backend} cannot be used: {type(error).__name__}: {reason}",
+            f"backend {options.backend} cannot be used: {type(error).__name__}: {first_line(error)}",
             remedy="install what it needs (such as `pip install vllm`) and correct scoring.backend_args; "
             "without scoring.backend, FuseGauge reads the model itself",
         ) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness.core.exceptions import FuseGaugeError, InputError
+from harness.core.exceptions import FuseGaugeError, InputError, first_line
 from harness.sandbox.backends.base import Backend, interpreter
 from harness.sandbox.backends.bubblewrap import Bubblewrap, candidates
 from harness.sandbox.backends.landlock import Landlock
@@ -77,7 +77,7 @@ def lack(backend: Backend) -> str:
         with spare_user() as uid:
             return _probed(backend, uid)
     except (FuseGaugeError, OSError, KeyError) as error:
-        return str(error).splitlines()[0]
+        return first_line(error)
 
 
 def _probed(backend: Backend, uid: int) -> str:

