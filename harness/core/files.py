@@ -52,13 +52,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     write_atomically(path, write)
 
 
-_BLOCK = 1 << 22
-
-
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's content, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.exceptions import InputError
+from harness.core.files import sha256_file
 from harness.data.mirror import DataAccess, DatasetRef, redirected, split_file
 from harness.data.text_files import missing_column, read_documents
 from harness.suite.references import matching_files
@@ -62,8 +63,7 @@ def content_fingerprint(spec: CorpusSpec, suite_folder: Path, *, mirror: Path | 
     files = _files(spec, suite_folder) if spec.kind == "files" else [mirrored] if mirrored else []
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{path.name}\0{sha256_file(path)}\n".encode())
     return digest.hexdigest() if files else f"hub {spec.dataset}"
 
 

@@ -1,6 +1,5 @@
 """GGUF models that are shipped inside Python wheels: download, unpack, join the parts, check the sum."""
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
 from harness.core.exceptions import InputError
+from harness.core.files import sha256_file
 from harness.suite.spec import WheelSpec
 
 PART = re.compile(r"\.part\d+$")
@@ -111,8 +111,7 @@ def _sum_of(name: str, members: Sequence[Member]) -> str | None:
 def _verify(model: str, path: Path, expected: str | None) -> None:
     if expected is None:
         return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_file(path)
     if found != expected:
         raise InputError(
             f"model {model!r}: {path.name} has sha256 {found}, its wheel promises {expected}",

@@ -14,7 +14,7 @@ from harness.comparison.compare import compare
 from harness.core.effort import gains_per_token, model_effort
 from harness.core.record import BenchmarkEntry, Item, ModelEntry, RunRecord, StageEntry, TrainingCurve
 from harness.core.redaction import redact_all
-from harness.core.run_files import ATTRIBUTION_FILE, read_items
+from harness.core.run_files import ATTRIBUTION_FILE, items_path, read_items
 from harness.pipeline.graph import Pipeline
 from harness.pipeline.notes import run_notes, trainings_notes
 from harness.pipeline.runner import StageResult
@@ -91,7 +91,7 @@ def collect_items(
 def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, StageResult]) -> None:
     """`items/<benchmark>/<model>.parquet` in the run folder."""
     for model, benchmark in pipeline.scoring:
-        place = run_dir / "items" / benchmark / f"{model}.parquet"
+        place = items_path(run_dir, benchmark, model)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(_items_path(pipeline, outcomes, model, benchmark), place)
 

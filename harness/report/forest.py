@@ -6,7 +6,7 @@ from harness.core.formats import plural
 from harness.core.record import AVERAGE, Comparison, Difference, Role, Row
 from harness.report.charts import reach_of
 from harness.report.markup import Markup, join, tag
-from harness.report.rows import by_capability, score_rows
+from harness.report.rows import by_capability, score_rows, with_overall
 from harness.report.tables import difference_cells, scale_marks, smallest
 
 YARDSTICKS = {
@@ -31,7 +31,7 @@ def forest(comparison: Comparison) -> Markup | None:
 def _lines(comparison: Comparison, role: Role) -> Iterator[Line]:
     """Headline metrics and averages in percent, by capability; overall last."""
     rows = [r for group in by_capability(score_rows(comparison)).values() for r in group if r.headline]
-    for row in [*rows, *([comparison.overall] if comparison.overall else [])]:
+    for row in with_overall(comparison, rows):
         if row.unit == "%":
             yield from ((row, d) for d in row.differences if d.role is role)
 

@@ -7,7 +7,7 @@ from harness.core.record import Change, Row, RunRecord
 from harness.report.gained_lost import change_name, gap_words, shown_changes
 from harness.report.method_text import scope
 from harness.report.provenance import command
-from harness.report.rows import ROLE_NAMES, likelihood_rows, models_of, score_rows
+from harness.report.rows import ROLE_NAMES, likelihood_rows, models_of, score_rows, with_overall
 from harness.report.tables import difference_parts, smallest
 from harness.report.transfer import transfer_cells
 
@@ -21,9 +21,8 @@ def markdown(record: RunRecord) -> str:
         comparison.verdict.sentence,
         scope(record),
     ]
-    overall = [comparison.overall] if comparison.overall else []
     for title, rows in (
-        ("Scores (percent)", [*score_rows(comparison), *overall]),
+        ("Scores (percent)", with_overall(comparison, score_rows(comparison))),
         ("Bits per byte of the right answer (lower is better)", likelihood_rows(comparison)),
     ):
         if rows:

@@ -39,6 +39,11 @@ def models_of(comparison: Comparison) -> list[tuple[str, Role]]:
     return sorted(found, key=lambda model: ORDER.index(model[1]))
 
 
+def with_overall(comparison: Comparison, rows: Iterable[Row]) -> list[Row]:
+    """The rows and, where there are several capabilities, the average over all."""
+    return [*rows, *([comparison.overall] if comparison.overall else [])]
+
+
 def by_capability(rows: Iterable[Row]) -> dict[str, list[Row]]:
     grouped: dict[str, list[Row]] = {}
     for row in rows:

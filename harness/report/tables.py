@@ -6,7 +6,15 @@ from harness.core.formats import interval, number, plural, signed
 from harness.core.record import AVERAGE, Cell, Comparison, Difference, Role, Row
 from harness.report.charts import difference_track, reach_of, score_track
 from harness.report.markup import Markup, join, tag
-from harness.report.rows import MARKS, ROLE_NAMES, average_rows, by_capability, models_of, standing
+from harness.report.rows import (
+    MARKS,
+    ROLE_NAMES,
+    average_rows,
+    by_capability,
+    models_of,
+    standing,
+    with_overall,
+)
 
 KINDS = {"better": "gain", "worse": "loss"}  # only sure differences are coloured
 PLAIN_NAMES = {"bits_per_byte": "bits per byte", "score": "mean of headline metrics"}
@@ -14,8 +22,7 @@ PLAIN_NAMES = {"bits_per_byte": "bits per byte", "score": "mean of headline metr
 
 def capability_picture(comparison: Comparison) -> Markup | None:
     """Per capability and model: the average score, and fused minus that model with its interval."""
-    rows = [r for r in average_rows(comparison) if r.unit == "%"]
-    rows += [comparison.overall] if comparison.overall else []
+    rows = with_overall(comparison, (r for r in average_rows(comparison) if r.unit == "%"))
     if not rows:
         return None
     differences = [d for r in rows for d in r.differences]

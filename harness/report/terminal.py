@@ -16,6 +16,7 @@ from harness.report.rows import (
     models_of,
     score_rows,
     standing,
+    with_overall,
 )
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ def terminal_rows(comparison: Comparison) -> list[Row]:
     kept = [r for r in likelihoods if r.benchmark == AVERAGE or r.capability not in averaged]
     rows = [r for r in score_rows(comparison) if r.headline] + kept
     order = list(dict.fromkeys(r.capability for r in comparison.rows))
-    overall = [comparison.overall] if comparison.overall else []
-    return [*sorted(rows, key=lambda r: order.index(r.capability)), *overall]
+    return with_overall(comparison, sorted(rows, key=lambda r: order.index(r.capability)))
 
 
 def _scores(comparison: Comparison, rows: Sequence[Row]) -> "Table":

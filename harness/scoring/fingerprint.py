@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness.core.files import sha256_file
 from harness.scoring.availability import program_parts
 from harness.scoring.limit import chosen, draws_in_sequence
 from harness.scoring.options import ScoringOptions
@@ -94,7 +95,7 @@ def _code_of(function: Any) -> str:
     named = function if hasattr(function, "__qualname__") else type(function)
     try:
         path = Path(inspect.getfile(inspect.unwrap(named)))
-        source = sha256(path.read_bytes()).hexdigest()
+        source = sha256_file(path)
     except (TypeError, OSError):  # built in, or made at run time
         source = ""
     return f"{named.__qualname__}:{source}"

@@ -7,6 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from harness.core.files import sha256_file
+
 PREFIX = "fusegauge."
 KEY, COMPARISON, ROLE = PREFIX + "key", PREFIX + "run", PREFIX + "role"
 NUMBERS, CONTENT = PREFIX + "numbers", PREFIX + "digest"
@@ -51,7 +53,7 @@ class RunPlan:
     def content(self) -> str:
         """Digest of everything, so that an unchanged run costs one look-up."""
         texts = {path: sha256(text.encode()).hexdigest() for path, text in self.texts.items()}
-        files = {path.name: sha256(path.read_bytes()).hexdigest() for path in self.files}
+        files = {path.name: sha256_file(path) for path in self.files}
         return digest([self.numbers(), self.name, self.duration, self.tags, texts, files])
 
 

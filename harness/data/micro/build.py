@@ -5,7 +5,6 @@ between machines.
 """
 
 import argparse
-import hashlib
 import json
 import math
 import time
@@ -20,6 +19,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from harness.core.files import sha256_file
 from harness.data.micro.vocabularies import build_tokenizer
 from harness.data.micro.world import EVERYTHING, WORLD_SEED, Knowledge, Part, documents, fingerprint
 
@@ -159,11 +159,6 @@ def train(model: Any, recipe: Recipe, tokenizer: Any) -> Training:
     return Training(tokens, round(time.perf_counter() - start, 1), losses[0], losses[-1])
 
 
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Writes a folder that `AutoModelForCausalLM` and `AutoTokenizer` load; weights in half precision."""
     model.half().save_pretrained(folder)
@@ -182,8 +177,8 @@ def build(name: str, folder: Path) -> dict[str, Any]:
         "parameters": model.num_parameters(),
         "vocabulary": len(tokenizer),
         "training": asdict(training),
-        "tokenizer_sha256": sha256(folder / "tokenizer.json"),
-        "weights_sha256": sha256(folder / "model.safetensors"),
+        "tokenizer_sha256": sha256_file(folder / "tokenizer.json"),
+        "weights_sha256": sha256_file(folder / "model.safetensors"),
     }
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from harness.core.files import sha256_file
 from harness.data.micro import build, world
 
 MODELS = build.FOLDER / "models"
@@ -187,8 +188,8 @@ def manifest() -> dict[str, Any]:
 def test_manifest_names_the_shipped_files() -> None:
     assert sorted(manifest()["models"]) == sorted(NAMES)
     for name, entry in manifest()["models"].items():
-        assert build.sha256(MODELS / name / "tokenizer.json") == entry["tokenizer_sha256"]
-        assert build.sha256(MODELS / name / "model.safetensors") == entry["weights_sha256"]
+        assert sha256_file(MODELS / name / "tokenizer.json") == entry["tokenizer_sha256"]
+        assert sha256_file(MODELS / name / "model.safetensors") == entry["weights_sha256"]
         assert entry["recipe"] == json.loads(json.dumps(asdict(build.RECIPES[name])))
 
 
