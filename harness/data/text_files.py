@@ -1,4 +1,4 @@
-"""Text files of a corpus: which ones a pattern means, and the documents in each (.jsonl, .txt, .parquet)."""
+"""Readers for the text files of a corpus: .jsonl, .txt, .parquet."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def _row(path: Path, number: int, line: str) -> dict[str, object]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{path}, line {number}: no JSON: {error}", remedy="write one object a line"
+            f"{path}, line {number}: not JSON: {error}", remedy="write one JSON object per line"
         ) from error
     if not isinstance(row, dict):
         raise InputError(f"{path}, line {number}: {type(row).__name__} where an object is expected")

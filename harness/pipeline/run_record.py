@@ -97,7 +97,7 @@ def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, StageRe
 
 
 def copy_attribution(run_dir: Path, outcomes: Mapping[str, StageResult]) -> None:
-    """Copy `attribution.parquet` to the run folder: the fused rows of each document by model."""
+    """Copy `attribution.parquet` to the run folder: each model's share of every document's fused rows."""
     run_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(outcomes["fusion"].entry.folder / ATTRIBUTION_FILE, run_dir / ATTRIBUTION_FILE)
 
