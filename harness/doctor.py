@@ -1,5 +1,6 @@
-"""What this machine has and lacks, each lack with its remedy. Nothing here imports a library to look at it,
-except torch, which alone knows its devices.
+"""Checks of this machine: libraries, devices, memory, network, sandbox and languages, with remedies.
+
+Libraries are checked without importing them, except torch, which is needed to list the devices.
 """
 
 import os
@@ -29,7 +30,7 @@ OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFL
 
 @dataclass(frozen=True)
 class MachineCheck:
-    """One thing that was looked at; `remedy` is empty where `ok`."""
+    """The result of one check; `remedy` is empty if `ok`."""
 
     name: str
     ok: bool
@@ -38,7 +39,7 @@ class MachineCheck:
 
 
 def examine(results: Path, mirror: Path | None) -> list[MachineCheck]:
-    """Everything a run may need, in the order in which it needs it."""
+    """Check everything that a run may need, in the order in which it is needed."""
     looks: list[Callable[[], MachineCheck]] = [
         _python,
         _libraries,
@@ -74,7 +75,7 @@ def _libraries() -> MachineCheck:
         return MachineCheck(
             "libraries", False, f"{DISTRIBUTION} is not installed in this environment", "pip install -e ."
         )
-    detail = "; ".join(problems) or "all there, in versions that fit"
+    detail = "; ".join(problems) or "all installed, in versions that fit"
     return _finding("libraries", not problems, detail, INSTALL_AGAIN)
 
 
@@ -142,7 +143,9 @@ def _disk(results: Path) -> MachineCheck:
 def _pip() -> MachineCheck:
     there = util.find_spec("pip") is not None
     detail = (
-        "there: models in wheels can be fetched" if there else "missing: models in wheels cannot be fetched"
+        "installed: models in wheels can be fetched"
+        if there
+        else "missing: models in wheels cannot be fetched"
     )
     return _finding("pip", there, detail, f"{sys.executable} -m ensurepip")
 
@@ -153,7 +156,7 @@ def _hub(mirror: Path | None) -> MachineCheck:
     ]
     remedy = "use --mirror, or run `prepare` where the hub can be reached; micro needs neither"
     if switched_off:
-        return _finding("hub", mirror is not None, f"not asked: {', '.join(switched_off)} is set", remedy)
+        return _finding("hub", mirror is not None, f"not checked: {', '.join(switched_off)} is set", remedy)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     problem = _unreachable(endpoint)
     detail = f"{endpoint} cannot be reached ({problem})" if problem else f"{endpoint} answers"
@@ -161,13 +164,13 @@ def _hub(mirror: Path | None) -> MachineCheck:
 
 
 def _unreachable(url: str) -> str:
-    """Why not; "" where any answer comes."""
+    """Why the address cannot be reached; "" if there is any answer."""
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     try:
         urlopen(Request(url, method="HEAD"), timeout=HUB_TIMEOUT).close()
-    except HTTPError:  # an answer, if not a kind one
+    except HTTPError:  # an error status is an answer
         return ""
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
@@ -188,7 +191,9 @@ def _mlflow() -> MachineCheck:
     try:
         version = metadata.version("mlflow")
     except metadata.PackageNotFoundError:
-        return MachineCheck("MLflow", False, "missing: results are written, but not synced", INSTALL_AGAIN)
+        return MachineCheck(
+            "MLflow", False, "missing: results are written, but not sent to MLflow", INSTALL_AGAIN
+        )
     uri = redact(os.environ.get("MLFLOW_TRACKING_URI", ""))
     return MachineCheck(
         "MLflow", True, f"{version}, {f'tracking to {uri}' if uri else 'a database beside the results'}"
@@ -196,28 +201,28 @@ def _mlflow() -> MachineCheck:
 
 
 def _isolation() -> MachineCheck:
-    """Which sandbox confines model-written code here, and what the better ones lack."""
+    """Which sandbox runs model-written code on this machine, and why better ones do not work."""
     from harness.sandbox import examined
 
     found = examined()
     lacks = "; ".join(f"{each.backend.shown}: {each.lack}" for each in found if each.lack)
     best = next((each.backend for each in found if not each.lack), None)
-    remedy = "install bubblewrap, and let this user make namespaces (docs/operations.md)"
+    remedy = "install bubblewrap, and allow this user to create namespaces (docs/operations.md)"
     if best is None:
         detail = f"no sandbox: code benchmarks are not run ({lacks or f'none for {platform.system()}'})"
         return MachineCheck("isolation of code", False, detail, remedy)
-    detail = f"{best.shown}, proven by a program that tried to get out" + (f" ({lacks})" if lacks else "")
+    detail = f"{best.shown}, tested with a program that tries to escape" + (f" ({lacks})" if lacks else "")
     return _finding("isolation of code", best.mode == "sandbox", detail, remedy)
 
 
 def examine_languages(prove: bool = False) -> list[MachineCheck]:
-    """One finding per language, in the table's order.
+    """One check per language, in the table's order.
 
     Args:
-        prove: run a right and a wrong program of each in the sandbox (seconds), rather than only look.
+        prove: also run a right and a wrong program of each in the sandbox, which takes seconds.
 
     Raises:
-        InputError: proving was asked for, and no sandbox works here.
+        InputError: `prove` is set, but no sandbox works here.
     """
     return [_language_finding(name, prove) for name in LANGUAGES]
 

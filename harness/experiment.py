@@ -1,4 +1,4 @@
-"""What the commands do: run a suite from corpus to verdict, plan it, and reach runs again by name."""
+"""What the commands do: run a suite from corpus to verdict, prepare it, check, sync and keep its runs."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run on disk."""
+    """A finished run on disk."""
 
     record: RunRecord
     folder: Path
@@ -36,7 +36,7 @@ class Finished:
 
 
 def run_name(loaded: LoadedSuite, options: RunOptions) -> str:
-    """Suite name and a hash over all that it says and how programs ran: the same suite is the same run."""
+    """The suite's name with a hash of its values and of how programs run: equal suites are the same run."""
     content = json.dumps([resolved(loaded.suite), options.unsafe_no_sandbox], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()
     return f"{loaded.suite.name}-{digest[:8]}"
@@ -45,7 +45,7 @@ def run_name(loaded: LoadedSuite, options: RunOptions) -> str:
 def run_suite(
     loaded: LoadedSuite, options: RunOptions, results: Results, observer: Observer, only: Sequence[str] = ()
 ) -> Finished | None:
-    """Every stage, then the comparison and the report. With `only`, just those stages: then None."""
+    """Run every stage, then compare and report. With `only`, run just those stages and return None."""
     pipeline = checked_pipeline(loaded, options)
     if only:
         run_stages(_only(pipeline, only), results.store, observer)
@@ -63,7 +63,7 @@ def _only(pipeline: Pipeline, only: Sequence[str]) -> tuple[Stage, ...]:
 
 
 def _families(name: str) -> list[str]:
-    """`scoring:fused:bbh` belongs to scoring and to scoring:fused, and is a family of its own."""
+    """The names that select a stage: for `scoring:fused:bbh` also `scoring` and `scoring:fused`."""
     parts = name.split(":")
     return [":".join(parts[: n + 1]) for n in range(len(parts))]
 
@@ -71,7 +71,7 @@ def _families(name: str) -> list[str]:
 def finish(
     run: str, loaded: LoadedSuite, pipeline: Pipeline, results: Results, outcomes: dict[str, StageResult]
 ) -> Finished:
-    """Write items, attribution, run.json and the report of a run whose stages are all there."""
+    """Write items, attribution, run.json and the report of a run whose stages are all finished."""
     from harness.report import write_report
 
     items = collect_items(loaded, pipeline, outcomes)
@@ -85,7 +85,7 @@ def finish(
 
 
 def sync_folder(folder: Path, results: Results, tracking: TrackingSpec | None = None) -> "TrackingLinks":
-    """Send a run to MLflow; where to see it. Raises TrackingError when the server cannot be reached."""
+    """Send a run to MLflow and return its links. Raises TrackingError if the server cannot be reached."""
     from harness.tracking import sync_run
 
     if tracking is None:
@@ -102,9 +102,9 @@ def check_run(
     places: "Places | None" = None,
     say: Callable[[str], None] = print,
 ) -> "RegressionVerdict":
-    """A run against a saved baseline, published to `places` whether it was judged or could not be.
+    """Check a run against a saved baseline; publish the verdict, or why there is none, to `places`.
 
-    `say` takes the lines for GitHub's log. Errors as harness.regression.check.check.
+    `say` is called with the lines for GitHub's log. Raises what harness.regression.check.check raises.
     """
     from harness.regression.check import check
     from harness.regression.ci import Places, findings_of, findings_of_error, publish
@@ -122,7 +122,7 @@ def check_run(
 
 
 def save_run_as_baseline(folder: Path, to: Path | None, results: Results) -> Path:
-    """`baselines/<suite>.json` beside the runs, unless another file is named."""
+    """Save a run as a baseline, by default in `baselines/<suite>.json` in the results folder."""
     from harness.regression.baseline import save_baseline
 
     record = read_run(folder)
@@ -134,11 +134,14 @@ def save_run_as_baseline(folder: Path, to: Path | None, results: Results) -> Pat
 def prepare_suite(
     loaded: LoadedSuite, options: RunOptions, results: Results, observer: Observer
 ) -> Iterator[str]:
-    """Fetch models and corpus into the store, benchmark data into the mirror or the hub's cache; says so."""
+    """Fetch models and corpus into the store, benchmark data into the mirror or the hub's cache.
+
+    Yields a line about each part.
+    """
     from harness.scoring.benchmark_data import prepare_datasets
 
     yield from prepare_datasets(loaded.suite, scoring_options(loaded, options))
-    yield "benchmark data: all there"
+    yield "benchmark data: complete"
     pipeline = checked_pipeline(loaded, options)
     names = [s.name for s in pipeline.stages if s.name.startswith("model:") or s.name == "corpus"]
     outcomes = run_stages(pipeline.only(names), results.store, observer)

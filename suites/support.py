@@ -1,7 +1,7 @@
-"""What the functions of task files import from the harness, under names that stay when modules move.
+"""Imports from the harness for the functions of task files, under names that stay when modules move.
 
-The text of a task file is part of its benchmarks' fingerprint: were it to name a module that moves, baselines
-would no longer be comparable though nothing that is asked has changed.
+The text of a task file is part of its benchmarks' fingerprint. If it named a module that moves, baselines
+would no longer be comparable, although the questions are the same.
 """
 
 from harness.data.micro.world import code_items, commonsense_items, reasoning_items

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]  # holds the packages fusion and harn
 
 @cache
 def code_version(module: str) -> str:
-    """Hash of a module's syntax tree without docstrings: comments and layout do not invalidate results."""
+    """Hash of a module's syntax tree without docstrings: comments and formatting do not change it."""
     tree = syntax_tree(module)
     for node in ast.walk(tree):
         _drop_docstring(node)

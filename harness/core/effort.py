@@ -1,4 +1,4 @@
-"""What a run has cost, stage by stage, from what the stages counted; and what the gain cost. Pure.
+"""The cost of a run by stage (tokens, FLOPs, time, memory), and the gain per training token. Pure functions.
 
 Tokens are those that a model read or was trained on. FLOPs follow from them and the model's size; stages that
 run no model have none.
@@ -11,9 +11,9 @@ from typing import Any
 from harness.core.record import AVERAGE, Comparison, GainPerToken, Role, StageEntry, TrainingCurve
 
 # FLOPs per parameter and token (Kaplan et al. 2020, section 2.1; attention scores are left out)
-FORWARD, TRAINING, RECOMPUTED = 2, 6, 8  # read; trained; trained with activations computed again
+FORWARD, TRAINING, RECOMPUTED = 2, 6, 8  # read; trained on; trained on with recomputed activations
 
-FOR_FUSION = ("distributions", "vocabulary", "alignment", "fusion")  # what the control does without
+FOR_FUSION = ("distributions", "vocabulary", "alignment", "fusion")  # stages that the control does not need
 MILLION = 1e6
 
 
@@ -25,7 +25,7 @@ def training_flops(parameters: int, tokens: float, *, recomputed: bool = False) 
     return float((RECOMPUTED if recomputed else TRAINING) * parameters * tokens)
 
 
-# stage family -> (the fact that counts its tokens, its FLOPs)
+# stage family -> (the fact with its number of tokens, its FLOPs)
 _EFFORT: Mapping[str, tuple[str, Callable[[int, float], float]]] = {
     "distributions": ("tokens", forward_flops),
     "training": ("tokens", training_flops),
@@ -34,7 +34,7 @@ _EFFORT: Mapping[str, tuple[str, Callable[[int, float], float]]] = {
 
 
 def model_effort(stage: str, facts: Mapping[str, Any], parameters: Mapping[str, int]) -> dict[str, Any]:
-    """`tokens` and `flops` of a stage that runs a model of known size; {} of any other."""
+    """`tokens` and `flops` of a stage that runs a model of known size; {} for any other stage."""
     family, _, rest = stage.partition(":")
     model = rest.partition(":")[0]
     if family not in _EFFORT or model not in parameters:
@@ -46,13 +46,13 @@ def model_effort(stage: str, facts: Mapping[str, Any], parameters: Mapping[str, 
 
 @dataclass(frozen=True)
 class Spent:
-    """Sums over stages; None where no stage says."""
+    """Sums over stages; None where no stage has the number."""
 
     seconds: float
     bytes: int
     tokens: int | None
     flops: float | None
-    memory_bytes: int | None  # the highest of all
+    memory_bytes: int | None  # the largest of all
 
 
 def spent(stages: Sequence[StageEntry]) -> Spent:
@@ -69,14 +69,14 @@ def spent(stages: Sequence[StageEntry]) -> Spent:
 
 
 def for_fusion(stages: Sequence[StageEntry]) -> list[StageEntry]:
-    """The stages that a training without sources does without."""
+    """The stages that the control does not need."""
     return [s for s in stages if s.name.partition(":")[0] in FOR_FUSION]
 
 
 def gains_per_token(comparison: Comparison, training: Sequence[TrainingCurve]) -> Iterator[GainPerToken]:
-    """Per capability the lead over the control for each million tokens that fused was trained on.
+    """For each capability, the lead over the control per million training tokens.
 
-    The control was trained on the same tokens, so the lead is what the sources add to each of them.
+    Fused and control are trained on the same tokens, so the lead is what the sources add.
     """
     fused = {c.model for row in comparison.rows for c in row.cells if c.role is Role.FUSED}
     tokens = next((curve.tokens for curve in training if curve.model in fused), 0)

@@ -8,17 +8,17 @@ from typing import Any
 
 
 def share_the_machine() -> None:
-    """Threads of tensor operations sleep while they wait instead of spinning.
+    """Let waiting threads of tensor operations sleep instead of spin.
 
     Spinning threads of two processes on the same cores stall each other: on two cores, extraction with a
-    1M-parameter model took 32 s beside other work and 5 s with sleeping threads. Alone, sleeping costs such a
-    small model a third (1.14 s against 0.85 s); larger ones wait less often.
+    1M-parameter model took 32 s beside other work and 5 s with sleeping threads. On an idle machine, sleeping
+    makes such a small model a third slower (1.14 s against 0.85 s); larger ones wait less often.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def quiet_libraries() -> None:
-    """No progress bars, advice or telemetry of libraries between our own lines; errors still show."""
+    """Turn off progress bars, warnings and telemetry of libraries; errors are still shown."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
@@ -32,7 +32,7 @@ def quiet_libraries() -> None:
 
 
 def go_offline() -> None:
-    """No hub library may touch the network in this process."""
+    """Keep the hub's libraries in this process from using the network."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_DATASETS_OFFLINE"] = "1"
     os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -40,7 +40,7 @@ def go_offline() -> None:
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """`owner.name` is `value` within the block."""
+    """Set `owner.name` to `value` within the block."""
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:

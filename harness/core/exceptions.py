@@ -1,9 +1,9 @@
-"""Errors a person can act on: each carries what is wrong, the remedy, and an exit code.
+"""Errors for the user: each has a message, a remedy and an exit code.
 
 Exit codes (documented in docs/operations.md):
-0 done or held, 1 regressed, 2 misuse (a bad suite, option or input), 3 not comparable, 4 incomplete,
-5 a stage failed (NaN loss, corrupted store, no space) or an error that nobody foresaw,
-6 results are whole but MLflow could not be synced,
+0 done or no regression, 1 regressed, 2 misuse (a bad suite, option or input), 3 not comparable, 4 incomplete,
+5 a stage failed (NaN loss, corrupted store, no space) or an unexpected error,
+6 results are complete but could not be sent to MLflow,
 7 the sandbox for model-written code failed (nothing of that stage was scored), 130 interrupted.
 """
 
@@ -15,7 +15,7 @@ from harness.core.redaction import redact
 
 
 class FuseGaugeError(Exception):
-    """What is wrong, where and why; `remedy` says what to do about it. Neither speaks a password."""
+    """What is wrong, where and why; `remedy` says what to do. Passwords are removed from both."""
 
     exit_code = 5
 
@@ -47,7 +47,7 @@ class InputError(FuseGaugeError):
 
 
 class NotComparableError(FuseGaugeError):
-    """Two results that do not speak of the same items or settings."""
+    """Two results with different items or settings."""
 
     exit_code = 3
 
@@ -73,6 +73,6 @@ class SandboxError(StageError):
 
 
 class TrackingError(FuseGaugeError):
-    """MLflow could not be reached; local results are whole."""
+    """MLflow could not be reached; local results are complete."""
 
     exit_code = 6

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written aside in the same folder, then moved into place."""
+"""Writing files atomically (a temporary file beside them, then a rename), making folders, checksums."""
 
 import errno
 import hashlib
@@ -12,7 +12,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it. Raises InputError where that cannot be, StoreError on a full disk."""
+    """Make a folder and its parents. Raises StoreError on a full disk, InputError on any other failure."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -20,18 +20,21 @@ def make_folder(folder: Path) -> None:
 
 
 def unusable(folder: Path, error: OSError) -> FuseGaugeError:
-    """Why nothing can be written to `folder`."""
+    """The error that says why `folder` cannot be written to."""
     reason = error.strerror or str(error)
     if error.errno in NO_ROOM:
         return StoreError(f"cannot write to the folder {folder}: {reason}", remedy="free space")
     return InputError(
         f"cannot write to the folder {folder}: {reason}",
-        remedy="choose a place that can be written (another --results folder) or change its permissions",
+        remedy="choose a folder that can be written to (another --results) or change its permissions",
     )
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, then move it there; else `path` stays as it was."""
+    """Let `write` fill a temporary file beside `path`, then rename it; on an error `path` is unchanged.
+
+    Raises StoreError where the file cannot be written.
+    """
     make_folder(path.parent)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

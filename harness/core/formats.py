@@ -1,4 +1,4 @@
-"""How numbers are written for people: percent with one decimal, true minus signs, p-values, times, sizes."""
+"""Numbers as text for people: percent with one decimal, true minus signs, p-values, times, sizes."""
 
 import math
 from typing import Literal
@@ -17,7 +17,7 @@ def number(value: float, unit: Unit = "%") -> str:
 
 
 def signed(value: float, unit: Unit = "%") -> str:
-    """+12.3, −4.0; zero carries no sign."""
+    """+12.3, −4.0; zero has no sign."""
     text = number(value, unit)
     return text if text.startswith(MINUS) or float(text) == 0 else f"+{text}"
 
@@ -56,7 +56,7 @@ def size(count: float) -> str:
 
 
 def quantity(count: float) -> str:
-    """A count in three digits: '950', '1.8M', '7.0B'."""
+    """A count with about three digits: '950', '1.8M', '7.0B'."""
     for prefix in ("", "k", "M", "B"):
         if abs(count) < 999.5:
             return f"{count:.0f}" if not prefix or math.isclose(count, 0) else f"{count:.1f}{prefix}"

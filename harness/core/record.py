@@ -1,4 +1,4 @@
-"""What a run leaves behind: items, comparison, and the record `run.json` (schema version 1)."""
+"""Types of a run's results: items, comparison, and the record `run.json` (schema version 1)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 RUN_SCHEMA_VERSION: Literal[1] = 1
-NO_TOOLCHAIN = "no toolchain: "  # how `BenchmarkEntry.executed` begins where a language cannot be run
-AVERAGE = "average"  # the benchmark name of a capability's own rows
+NO_TOOLCHAIN = "no toolchain: "  # start of `BenchmarkEntry.executed` where a toolchain is missing
+AVERAGE = "average"  # the benchmark name in the rows of a capability's average
 OVERALL = "overall"  # the capability name of the row over all capabilities
 
 
@@ -18,7 +18,7 @@ class Record(BaseModel):
 
 
 class Role(StrEnum):
-    """What a model is in the experiment (DESIGN: Words)."""
+    """A model's role in the experiment."""
 
     TARGET = "target"
     SOURCE = "source"
@@ -31,14 +31,14 @@ class Item(Record):
 
     item: str  # hash of task name and document: the same for every model
     task: str
-    scores: dict[str, float]  # metric, or "metric,filter" where that filter was not chosen; lm-eval's unit
+    scores: dict[str, float]  # by metric, or "metric,filter" for a filter not chosen; in lm-eval's unit
     prediction: str  # the chosen answer, or the generated text
     gold: str
     prompt: str
     bits_per_byte: float | None = None  # of the gold continuation
     gold_bytes: int | None = None
-    loglikelihoods: tuple[float, ...] = ()  # nats; every choice in order, or the target; () where generated
-    cluster: str | None = None  # hash of a passage that other documents may ask about too
+    loglikelihoods: tuple[float, ...] = ()  # nats: of every choice, or of the gold text; () where generated
+    cluster: str | None = None  # hash of the passage, where several documents ask about the same one
 
 
 def metrics_of(items: Sequence[Item]) -> tuple[str, ...]:
@@ -85,9 +85,9 @@ class Difference(Record):
     high: float
     p_value: float
     p_adjusted: float = 1.0  # corrected over rows of one kind and all opponents
-    smallest: float | None = None  # true difference that so many items show with 80 % power; None: not known
-    between: float | None = None  # standard deviation between trainings; None: one training
-    better: int  # items on which fused did better (gained), worse (lost); on average over trainings
+    smallest: float | None = None  # minimum detectable effect at 80 % power; None: not known
+    between: float | None = None  # standard deviation between trainings; None: only one
+    better: int  # items on which fused is better; mean over trainings
     worse: int
     n: int
 
@@ -106,11 +106,11 @@ class Row(Record):
 
 
 class Change(Record):
-    """What a trained model gained and lost against the target before, item by item, by the headline metric.
+    """Items that a trained model gained and lost against the target before training, by the headline metric.
 
-    Of a benchmark or, with `benchmark` == "average", of a capability: counts are sums over its benchmarks,
-    `before`, `after` and `oracle` macro means. A source "has" an item where it scores more than the model
-    that has not.
+    For a benchmark or, with `benchmark` == "average", for a capability: counts are sums over its benchmarks,
+    `before`, `after` and `oracle` are macro averages. A source "has" an item if it scores higher on it than
+    the model that fails: the target before (`transferred`) or the trained model (`interference`).
     """
 
     capability: str
@@ -123,13 +123,13 @@ class Change(Record):
     gained: int  # the target before was wrong, this model is right (or scores better)
     lost: int
     kept: int
-    transferred: int  # gained, and some source had it
-    transferred_from: dict[str, int]  # source -> items of `transferred` that it had; several may have one
-    interference: int  # lost, though a source and the target before had it
+    transferred: int  # gained, and a source has it
+    transferred_from: dict[str, int]  # source -> items of `transferred` that it has; sums may exceed it
+    interference: int  # lost, although a source has it
     before: float
     after: float
-    oracle: float  # an item counts as its best answer by the target before or any source
-    gap_closed: float | None  # percent: (after - before) / (oracle - before); None where there is no gap
+    oracle: float  # score if each item had the best answer of the target before and all sources
+    gap_closed: float | None  # percent: (after - before) / (oracle - before); None if oracle = before
     gap_low: float | None = None
     gap_high: float | None = None
 
@@ -137,12 +137,12 @@ class Change(Record):
 class Verdict(Record):
     outcome: Literal["gain", "no change", "loss", "mixed", "none"]  # "none": nothing to judge
     sentence: str
-    headline: str = ""  # the same in everyday words, with its certainty
+    headline: str = ""  # the same for readers without statistics, with its certainty
 
 
 class Comparison(Record):
     rows: tuple[Row, ...]
-    overall: Row | None = None  # every capability counts the same; None where there is but one
+    overall: Row | None = None  # capabilities are weighted equally; None if there is only one
     confidence: float
     correction: Literal["holm", "bh"] = "holm"  # of p-values, over rows of one kind and all opponents
     trainings: int = 1  # of fused and control, over which scores are means
@@ -156,10 +156,10 @@ class StageEntry(Record):
     seconds: float
     reused: bool
     bytes: int
-    facts: dict[str, Any]  # what the stage counted: tokens, coverage, attribution ...
+    facts: dict[str, Any]  # recorded by the stage: tokens, coverage, attribution ...
     tokens: int | None = None  # that a model read or was trained on
     flops: float | None = None  # estimated from them and the model's size (harness.core.effort)
-    memory_bytes: int | None = None  # at the peak, where the system tells
+    memory_bytes: int | None = None  # at the peak, where the system reports it
 
 
 class TrainingCurve(Record):
@@ -171,7 +171,7 @@ class TrainingCurve(Record):
 
 
 class GainPerToken(Record):
-    """A capability's lead over the control, percentage points for each million tokens of training."""
+    """A capability's lead over the control in percentage points per million training tokens."""
 
     capability: str
     tokens: int  # that fused, and the control, were trained on
@@ -197,8 +197,8 @@ class RunRecord(Record):
     benchmarks: tuple[BenchmarkEntry, ...]
     stages: tuple[StageEntry, ...]
     training: tuple[TrainingCurve, ...]
-    coverage: dict[str, dict[str, float]]  # source -> share of positions and of mass that survive, in percent
-    attribution: dict[str, float]  # model -> percent of fused positions it taught (AvgCE: weighs most in)
+    coverage: dict[str, dict[str, float]]  # source -> positions and mass that remain, in percent
+    attribution: dict[str, float]  # model -> percent of fused rows from it (AvgCE: with its weight largest)
     attribution_by_part: dict[str, dict[str, float]] = {}  # corpus part -> the same; {} in older records
     comparison: Comparison
     gains: tuple[GainPerToken, ...] = ()

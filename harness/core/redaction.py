@@ -1,12 +1,12 @@
-"""Passwords out of whatever is shown or kept: run.json is published, errors and links are passed on."""
+"""Removes passwords from what is shown or stored: run.json, error messages, links."""
 
 import re
 from typing import Any
 
 MASK = "***"
 
-# Up to the last @ before the path, as RFC 3986 has it. A database's address may have a password with a slash
-# in it (SQLAlchemy reads to the first @); a web address only where what follows the colon is no port.
+# Up to the last @ before the path, as in RFC 3986. In a database's address the password may contain a slash
+# (SQLAlchemy reads up to the first @); in a web address only if what follows the colon is not a port.
 _LOGIN = re.compile(
     r"(?<![\w+.-])(?P<start>(?:(?P<web>https?)|(?!https?:)[a-z][\w+.-]*)://[^\s:/@?#]*):"
     r"(?:[^\s/?#]*|(?(web)(?!\d*[/?#]))[^\s@]*)@",
@@ -22,7 +22,7 @@ def redact(text: str) -> str:
 
 
 def redact_all(value: Any) -> Any:
-    """The same JSON value with every text in it redacted; keys stay."""
+    """The same JSON value with every string in it redacted; keys are unchanged."""
     if isinstance(value, dict):
         return {key: redact_all(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
@@ -31,10 +31,10 @@ def redact_all(value: Any) -> Any:
 
 
 def is_redacted(text: str) -> bool:
-    """Whether a password was taken out of this text, so that it is no address any more."""
+    """Whether a password was removed from this text, so that it cannot be used as an address."""
     return MASK in text
 
 
 def without_login(url: str) -> str:
-    """A web address without user and password: who opens it is asked for them."""
+    """A web address without user and password; the browser will ask for them."""
     return _USER.sub("", redact(url))

@@ -1,8 +1,8 @@
-"""Items on disk: one parquet file per benchmark and model.
+"""Files of a run: items (one parquet file per benchmark and model) and run.json.
 
 Columns: item, task, prediction, gold, prompt (text), bits_per_byte (float64 or null), gold_bytes (int64 or
-null), loglikelihoods (list of float64, nats), cluster (text or null; older files lack these two), and one
-`score.<metric>` (float64) per metric; null where an item lacks that metric.
+null), loglikelihoods (list of float64, nats), cluster (text or null; older files do not have these two), and
+one `score.<metric>` (float64) per metric; null where an item does not have that metric.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from harness.core.exceptions import IncompleteError, InputError
 from harness.core.files import write_atomically
 from harness.core.record import RUN_SCHEMA_VERSION, Item, RunRecord, metrics_of
 
-ATTRIBUTION_FILE = "attribution.parquet"  # which source taught how much of which document
+ATTRIBUTION_FILE = "attribution.parquet"  # each model's share of every document's fused rows
 SCORE = "score."
 TEXTS = ("item", "task", "prediction", "gold", "prompt")
 
@@ -26,7 +26,7 @@ def items_path(run_dir: Path, benchmark: str, model: str) -> Path:
 
 
 def write_items(path: Path, items: Sequence[Item]) -> None:
-    """Write items in their order; the file appears whole or not at all."""
+    """Write items in order, atomically. Raises StoreError where the file cannot be written."""
     import pyarrow.parquet as parquet
 
     table = _table(items)
@@ -43,11 +43,11 @@ def read_items(path: Path) -> list[Item]:
             f"no items at {path}", remedy="score this model first: run-suite continues where it stopped"
         )
     try:
-        # opened as one file: a folder of it would be taken for a partitioned data set
+        # opened as a single file: `read_table` may take folder names for partitions
         rows = parquet.ParquetFile(path).read().to_pylist()
     except (arrow.ArrowInvalid, OSError) as error:
         raise InputError(
-            f"{path} is not a whole parquet file: {error}", remedy="delete it and run the suite again"
+            f"{path} is not a complete parquet file: {error}", remedy="delete it and run the suite again"
         ) from error
     return [_item(row) for row in rows]
 
@@ -74,11 +74,11 @@ RUN_FILE = "run.json"
 
 
 def read_run(folder: Path) -> RunRecord:
-    """The record of a finished run. Raises IncompleteError without one, InputError for another shape."""
+    """The record of a finished run. Raises IncompleteError if there is none, InputError if it is invalid."""
     path = folder / RUN_FILE
     if not path.is_file():
         raise IncompleteError(
-            f"{folder} has no {RUN_FILE}: the run is not finished, or this is no run folder",
+            f"{folder} has no {RUN_FILE}: the run is not finished, or this is not a run folder",
             remedy="give a folder below results/runs, or finish the run with `fusegauge run-suite`",
         )
     try:

@@ -1,4 +1,4 @@
-"""The documents that fusion trains on: generated, from files, the hub or its mirror, or Python's own text."""
+"""The corpus: documents generated, from files, from the hub or a mirror, or from Python's own text."""
 
 import hashlib
 import sys
@@ -21,7 +21,7 @@ SKIPPED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test
 
 @dataclass(frozen=True)
 class Documents:
-    """`parts[i]` says where `texts[i]` belongs: a capability, or the file or dataset it came from."""
+    """`parts[i]` is what `texts[i]` belongs to: a capability, or the file or dataset that it came from."""
 
     texts: tuple[str, ...]
     parts: tuple[str, ...]
@@ -29,7 +29,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class Document:
-    """A document before limits. `identity` alone decides its place in the seeded order."""
+    """A document before the limits are applied. Its place in the seeded order depends on `identity` only."""
 
     identity: str
     part: str
@@ -41,7 +41,7 @@ def load_documents(spec: CorpusSpec, suite_folder: Path, *, mirror: Path | None,
 
     Raises InputError where a file, dataset or column is missing, or nothing is left.
     """
-    if spec.kind == "generated":  # its generator knows count and seed
+    if spec.kind == "generated":  # the generator applies count and seed
         candidates = _generated(spec)
     else:
         candidates = _limited_count(_candidates(spec, suite_folder, mirror, offline), spec)
@@ -52,7 +52,7 @@ def load_documents(spec: CorpusSpec, suite_folder: Path, *, mirror: Path | None,
 
 
 def content_fingerprint(spec: CorpusSpec, suite_folder: Path, *, mirror: Path | None) -> str:
-    """Changes when the documents would: by the files' contents, or the version of what makes them."""
+    """A text that changes when the documents do: a hash of the files, or the version of their generator."""
     if spec.kind == "generated":
         from harness.core.code_version import code_version
 
@@ -84,12 +84,12 @@ def _generated(spec: CorpusSpec) -> list[Document]:
 
 
 def _files(spec: CorpusSpec, folder: Path) -> list[Path]:
-    """Every file the patterns mean, once, sorted; all patterns without a file in one error."""
+    """The files that match the patterns, each once, sorted. InputError lists all patterns without a file."""
     found = {pattern: matching_files(pattern, folder) for pattern in spec.files}
     missing = [pattern for pattern, files in found.items() if not files]
     if missing:
         raise InputError(
-            f"corpus.files: nothing matches {', '.join(missing)} in {folder} (the suite) or {Path.cwd()}",
+            f"corpus.files: no file matches {', '.join(missing)} in {folder} (the suite's) or {Path.cwd()}",
             remedy="give paths or globs of .jsonl, .txt or .parquet files with --set corpus.files=...",
         )
     return sorted({path for files in found.values() for path in files})
@@ -100,7 +100,7 @@ def _of_file(path: Path, column: str, part: str) -> list[Document]:
 
 
 def _hub(spec: CorpusSpec, mirror: Path | None, offline: bool) -> list[Document]:
-    assert spec.dataset is not None  # the suite's check
+    assert spec.dataset is not None  # checked with the suite
     mirrored = _mirror_file(spec, mirror)
     if mirrored is not None:
         return _of_file(mirrored, spec.column, spec.dataset)
@@ -119,7 +119,7 @@ def _mirror_file(spec: CorpusSpec, mirror: Path | None) -> Path | None:
 
 
 def _download(spec: CorpusSpec, mirror: Path | None, offline: bool) -> Any:
-    """A `datasets.Dataset` from the hub or its local cache. Raises InputError that names both remedies."""
+    """A `datasets.Dataset` from the hub or its local cache. Raises InputError where it has neither."""
     import datasets
 
     with redirected(DataAccess(mirror=mirror, offline=offline)):
@@ -143,7 +143,7 @@ def _python() -> tuple[Document, ...]:
 
 
 def _limited_count(candidates: Sequence[Document], spec: CorpusSpec) -> list[Document]:
-    """At most `documents`, in seeded order: a document's place depends on its identity alone."""
+    """At most `documents`, in seeded order: a document's place depends only on seed and identity."""
     return sorted(candidates, key=lambda c: _place(c.identity, spec.seed))[: spec.documents]
 
 
@@ -152,7 +152,7 @@ def _place(identity: str, seed: int) -> bytes:
 
 
 def _limited_bytes(candidates: Sequence[Document], spec: CorpusSpec) -> list[Document]:
-    """The first documents that fit `max_bytes`; the one that would not is cut, so that size predicts cost."""
+    """The first documents that fit into `max_bytes`; the next is cut to fill it, as size predicts cost."""
     if spec.max_bytes is None:
         return list(candidates)
     chosen, left = [], spec.max_bytes
@@ -168,6 +168,6 @@ def _limited_bytes(candidates: Sequence[Document], spec: CorpusSpec) -> list[Doc
 
 
 def _cut(text: str, size: int) -> str:
-    """At most `size` bytes of `text`, whole lines if there is a line end, whole characters in any case."""
+    """At most `size` bytes of `text`: whole lines if there is a line end, else whole characters."""
     head = text.encode()[:size].decode(errors="ignore")
     return head[: head.rfind("\n") + 1] or head

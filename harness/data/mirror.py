@@ -1,7 +1,7 @@
-"""Datasets from a folder shaped like the hub, a mirror; the tasks that load them are not changed.
+"""Datasets from a mirror, a local folder with the hub's datasets; tasks that load them are unchanged.
 
-lm-eval looks `datasets.load_dataset` up at call time; within `redirected` that call is answered from the
-mirror where the mirror has the dataset, and else from the hub or its local cache.
+lm-eval looks up `datasets.load_dataset` at call time. Within `redirected`, that call reads the mirror if it
+has the dataset, otherwise the hub or its local cache.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,8 +23,8 @@ LoadDataset = Callable[..., Any]
 class DataAccess:
     """Where datasets may come from."""
 
-    mirror: Path | None = None  # a folder as LAYOUT says
-    offline: bool = False  # never ask the network
+    mirror: Path | None = None  # a folder with the layout LAYOUT
+    offline: bool = False  # do not use the network
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class DatasetRef:
         return f"{self.path} ({self.name})" if self.name else self.path
 
     def folder(self, mirror: Path) -> Path:
-        """Where a mirror has its splits, whether they are there or not."""
+        """The folder of its splits in a mirror; it may not exist."""
         return mirror / self.path / (self.name or "")
 
     def found(self, mirror: Path | None) -> Path | None:
-        """The folder with its splits, if there is a mirror that has any."""
+        """The folder of its splits, or None if there is no mirror or none in it."""
         folder = self.folder(mirror) if mirror else None
         return folder if folder and split_files(folder) else None
 
@@ -56,7 +56,7 @@ def split_files(folder: Path) -> list[Path]:
 
 
 def mirrored_datasets(mirror: Path) -> set[str]:
-    """`<owner>/<dataset>` of all that a mirror has."""
+    """`<owner>/<dataset>` of every dataset in a mirror."""
     files = mirror.glob(f"*/*/**/{split_file(mirror, '*').name}")
     return {"/".join(path.relative_to(mirror).parts[:2]) for path in files}
 
@@ -66,7 +66,7 @@ def redirected(access: DataAccess) -> Iterator[None]:
     """Within the block, `datasets.load_dataset` reads the mirror first and stays offline if told to.
 
     Raises (inside the block):
-        InputError: a dataset that is neither in the mirror nor to be had otherwise, or a damaged file.
+        InputError: a dataset that is in neither the mirror nor the hub or its cache, or a damaged file.
     """
     import datasets
 
@@ -78,12 +78,12 @@ def redirected(access: DataAccess) -> Iterator[None]:
 
 
 def partial_load(original: LoadDataset, access: DataAccess) -> LoadDataset:
-    """`datasets.load_dataset` with the mirror in front of it."""
+    """A `datasets.load_dataset` that tries the mirror first, then `original`."""
 
     def load(path: str, name: str | None = None, *args: Any, split: str | None = None, **others: Any) -> Any:
         ref = DatasetRef(path, name)
         part = args or others.get("data_dir") or others.get("data_files")
-        # A mirror knows configurations, and would give all of one where a part is asked for.
+        # A mirror has whole configurations only: with data_dir or data_files, it would return too much.
         if not part and (folder := ref.found(access.mirror)):
             splits = _read_splits(folder, _state(folder))
             return splits if split is None else _one_split(splits, split, ref, folder)
@@ -117,7 +117,7 @@ def _not_found(ref: DatasetRef, access: DataAccess, error: Exception) -> InputEr
 
 
 def missing_datasets(refs: Iterable[DatasetRef], access: DataAccess) -> dict[DatasetRef, InputError]:
-    """Those that cannot be read, and why. What the hub gives is in its cache afterwards."""
+    """The datasets that cannot be read, with the errors. Those read from the hub are cached afterwards."""
     import datasets
 
     missing = {}
@@ -159,7 +159,7 @@ def _one_split(splits: Any, split: str, ref: DatasetRef, folder: Path) -> Any:
 
 
 def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """What tells a changed folder from the one that was read before."""
+    """Names, sizes and times of the files: changes when the folder does."""
     return tuple((f.stem, f.stat().st_size, f.stat().st_mtime_ns) for f in split_files(folder))
 
 
@@ -179,7 +179,7 @@ def _read_split(path: Path) -> Any:
     except (ArrowException, TypeError) as error:
         raise InputError(
             f"{path}: a column holds values of several types: {error}",
-            remedy="copy the file into the mirror again; the hub's own rows have one type a column",
+            remedy="copy the file into the mirror again; on the hub, every column has one type",
         ) from error
 
 

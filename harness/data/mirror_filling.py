@@ -1,4 +1,4 @@
-"""Datasets of the hub -> a mirror, row by row."""
+"""Fills a mirror with datasets from the hub, row by row."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from harness.core.files import make_folder, unusable
 from harness.data.mirror import DatasetRef, split_file
 
 SplitRows = Iterable[Mapping[str, Any]]
-_PARQUET = "refs/convert/parquet"  # where the hub keeps what loading scripts give: <config>/<split>/*.parquet
+_PARQUET = "refs/convert/parquet"  # the hub's conversion of loading scripts: <config>/<split>/*.parquet
 
 
 def fetch_from_hub(ref: DatasetRef) -> Mapping[str, SplitRows]:
-    """Every split of a dataset; of a loading script, which is no longer run, what the hub keeps as Parquet.
+    """Every split of a dataset; for a loading script, which is no longer run, the hub's Parquet conversion.
 
-    Raises whatever the hub's client does.
+    Raises whatever the hub's client raises.
     """
     import datasets
 
@@ -32,7 +32,7 @@ def fetch_from_hub(ref: DatasetRef) -> Mapping[str, SplitRows]:
 
 
 def write_dataset(folder: Path, splits: Mapping[str, SplitRows]) -> None:
-    """Write every split of one dataset; the folder then holds all of them or is as it was.
+    """Write every split of one dataset, all or none.
 
     Nested values, None and text of any language read back equal.
 
@@ -65,13 +65,13 @@ def _line(row: Mapping[str, Any]) -> str:
     except TypeError:
         column, kind = _unwritable(row)
         raise InputError(
-            f"column {column!r} holds {kind}, which JSON cannot",
-            remedy="fetch this one into the hub's cache: `prepare` without --mirror",
+            f"column {column!r} holds {kind}, which JSON cannot represent",
+            remedy="fetch this dataset into the hub's cache: `prepare` without --mirror",
         ) from None
 
 
 def _unwritable(row: Mapping[str, Any]) -> tuple[str, str]:
-    """The first column that JSON cannot hold, and the type of what it cannot hold there."""
+    """The first column with a value that JSON cannot represent, and that value's type."""
     kinds: list[str] = []
 
     def note(value: Any) -> None:
@@ -81,11 +81,11 @@ def _unwritable(row: Mapping[str, Any]) -> tuple[str, str]:
         json.dumps(value, default=note)
         if kinds:
             return column, kinds[0]
-    raise AssertionError("called for a row that JSON can hold")
+    raise AssertionError("called for a row that JSON can represent")
 
 
 def _move_into_place(aside: Path, folder: Path) -> None:
-    """In one step, unless the folder holds a dataset's configurations: those stay beside its own files."""
+    """Rename the folder; if it exists (with other configurations), move the files into it."""
     if not folder.exists():
         aside.replace(folder)
         return
@@ -94,9 +94,9 @@ def _move_into_place(aside: Path, folder: Path) -> None:
 
 
 def fill_mirror(mirror: Path, missing: Iterable[DatasetRef]) -> tuple[list[str], list[str]]:
-    """Write what is missing into the mirror (made, if there is none), each dataset whole or not at all.
+    """Write the missing datasets into the mirror, which is made if necessary; each dataset all or nothing.
 
-    Returns what was written and what could not be, as sentences: one that fails does not stop the others.
+    Returns what was written and what failed, as sentences; a failure does not stop the others.
     Raises StoreError where there is no space left.
     """
     make_folder(mirror)

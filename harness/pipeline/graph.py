@@ -1,11 +1,11 @@
-"""A suite as stages: which there are, what each depends on, and where each model's files will be.
+"""A suite's stages, what each depends on, and where each model's files will be.
 
 corpus -> windows -> distributions (per model) -> alignment (per source) -> fusion -> training:fused
 models ---^                vocabulary (per source) -----^       windows -> training:control
 every model -> scoring:<model>:<benchmark>
 
-Of several seeds, the first training is `fused` (`control`), each other one `fused@<seed>`: its own training
-and scoring, from the same fused rows.
+With several seeds, the training with the first is named `fused` (`control`), every other one `fused@<seed>`.
+Each has its own training and scoring stages; all use the same fused rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,21 +37,21 @@ from harness.suite.spec import FusionSpec, LoadedSuite, ModelSpec
 
 CONTROL = "control"
 FUSED = "fused"
-CONVERSION_VERSION = 1  # of GGUF conversion and random weights; raise it when their content changes
-READERS = ("transformers", "tokenizers")  # libraries whose release may change how a text is read
+CONVERSION_VERSION = 1  # of GGUF conversion and random weights; raise it when their result changes
+READERS = ("transformers", "tokenizers")  # libraries whose release may change how a text is tokenized
 NUMBERS = ("torch", "transformers", "tokenizers")  # libraries whose release may change a model's numbers
 
 
 @dataclass(frozen=True)
 class Participant:
-    """One model of the comparison: its role and the stage after which its files are there."""
+    """One model of the comparison: its role and the stage that provides its files."""
 
     name: str
     role: Role
     reference: str
     stage: Stage
     bos: bool | None = None  # as its ModelSpec says
-    local: Path | None = None  # used where it is, instead of the stage's own folder
+    local: Path | None = None  # a folder that is used in place, instead of the stage's own
 
     def folder(self, context: Context) -> Path:
         return self.local or context.folder(self.stage.name) / "model"
@@ -68,18 +68,18 @@ class Pipeline:
 
     @property
     def trainings(self) -> dict[str, tuple[str, ...]]:
-        """The names of all trainings of fused and control, the shown one's first; {} where there is one."""
+        """Names of all trainings of fused and control, the shown one first; {} if there is one of each."""
         first = [p for p in self.participants if any(r.role is p.role for r in self.repeats)]
         return {p.name: (p.name, *(r.name for r in self.repeats if r.role is p.role)) for p in first}
 
     def only(self, names: Sequence[str]) -> tuple[Stage, ...]:
-        """The named stages (or those of a name's family: `scoring`, `training:fused`) and what they need."""
+        """The stages of these names or families (`scoring`, `training:fused`) and all they depend on."""
         chosen = [s for s in self.stages if any(s.name == n or s.name.startswith(f"{n}:") for n in names)]
         return tuple(in_order(chosen))
 
 
 def build_pipeline(loaded: LoadedSuite, options: RunOptions) -> Pipeline:
-    """The stages of `loaded`; nothing is computed but the fingerprints of local"""
+    """The stages of a suite. Nothing is computed except fingerprints of models, corpus and benchmark data."""
     suite = loaded.suite
     target = _participant(suite.target, Role.TARGET, loaded, options)
     sources = [_participant(spec, Role.SOURCE, loaded, options) for spec in suite.sources]
@@ -114,7 +114,7 @@ def _stage(
     work: partial[None],
     libraries: Sequence[str] = (),
 ) -> Stage:
-    """A stage whose code is its body's file and what that imports."""
+    """A stage whose code is the module of `work` and what that imports."""
     return Stage(name, params, tuple(inputs), modules_behind(work.func.__module__), work, tuple(libraries))
 
 
@@ -130,7 +130,7 @@ def _participant(spec: ModelSpec, role: Role, loaded: LoadedSuite, options: RunO
         params = {"files": model_fingerprint(local)}
         work = partial(use_in_place, local=local)
         reference = str(spec.model)
-    # No code in the key: a fetched model must not be fetched again for an edit elsewhere in fusion.models.
+    # The key has no code version: an edit in fusion.models must not cause a model to be fetched again.
     params["conversion"] = CONVERSION_VERSION
     stage = Stage(f"model:{spec.name}", params, (), (), work)
     return Participant(spec.name, role, reference, stage, spec.bos, local)
@@ -278,7 +278,7 @@ def _scoring_stages(
 
 
 def checked_pipeline(loaded: LoadedSuite, options: RunOptions) -> Pipeline:
-    """The stages of a suite whose benchmarks exist. Raises SuiteError with every mistake at once."""
+    """The stages of a suite, after a check of its benchmarks. Raises SuiteError that lists every mistake."""
     benchmarks = [b for group in loaded.suite.benchmarks.values() for b in group]
     mistakes = validate_benchmarks(benchmarks, scoring_options(loaded, options))
     if mistakes:

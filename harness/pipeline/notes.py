@@ -1,4 +1,4 @@
-"""What a reader of a run should know beside its numbers, one sentence each."""
+"""Notes of a run, which the report shows: trainings, method, sources, and how benchmarks were run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -8,9 +8,9 @@ from harness.core.record import AVERAGE, NO_TOOLCHAIN, BenchmarkEntry, Compariso
 from harness.suite.shorthand import departures
 from harness.suite.spec import FusionSpec
 
-_EXECUTED = {  # how model-written code was run -> what to know about it
+_EXECUTED = {  # how model-written code was run -> the note about it
     "refused": (
-        "Model-written code was not run ({names}), since no sandbox works on that machine: only bits per "
+        "Model-written code was not run ({names}) because no sandbox works on that machine; only bits per "
         "byte of the reference solution is shown. `fusegauge doctor` says what is missing; "
         "--unsafe-no-sandbox runs it in a limited, not isolated, subprocess."
     ),
@@ -29,8 +29,10 @@ def run_notes(
     benchmarks: Sequence[BenchmarkEntry],
     fallbacks: Mapping[str, str],
 ) -> tuple[str, ...]:
-    """Of the method, the sources, the benchmarks and how models were read; `coverage` is the record's,
-    `fallbacks` says of models that were not read the fastest way why not."""
+    """Notes about the method, the sources, the benchmarks and how models were read.
+
+    `coverage` is the record's; `fallbacks`: model -> the reason why it was not read the fastest way.
+    """
     return (
         *_method_notes(fusion),
         *_source_notes(coverage),
@@ -41,15 +43,16 @@ def run_notes(
 
 
 def trainings_notes(comparison: Comparison) -> Iterator[str]:
-    """What one training cannot say, or what several said of each other."""
+    """A note that there was one training only, or notes on the spread between several."""
     differences = [d for row in comparison.rows for d in row.differences]
     if comparison.trainings > 1:
         yield from _spread_note(comparison)
     elif differences:
         yield (
-            "Fused and control were trained once each. Intervals and tests speak of the choice of items; how "
-            "much another seed would change the differences is not known, so that one seed does not carry a "
-            "claim about the method. With seeds: 3 in the suite it is measured and counts."
+            "Fused and control were trained once each. Intervals and tests cover the choice of items only; "
+            "how much another random seed would change the differences is not known, so this run alone does "
+            "not support a claim about the method. With seeds: 3 in the suite, the spread between seeds is "
+            "measured and included in intervals and tests."
         )
 
 
@@ -64,14 +67,14 @@ def _spread_note(comparison: Comparison) -> Iterator[str]:
     if judged:
         spreads = listed([f"{number(d.between or 0.0)} on {row.capability}" for row, d in judged])
         yield (
-            f"Fused and control were trained {comparison.trainings} times each; scores are means. Between "
-            f"trainings the lead over the control has a standard deviation, in points, of {spreads}."
+            f"Fused and control were trained {comparison.trainings} times each; scores are means. The "
+            f"standard deviation of the lead over the control between trainings, in points, is {spreads}."
         )
     alone = [row.capability for row, d in judged if abs(d.difference) < SINGLE * (d.between or 0.0)]
     if alone:
         yield (
-            f"One training alone does not carry a claim on {listed(alone)}: the lead is less than {SINGLE:g} "
-            "standard deviations between trainings, so that a single one may show the opposite."
+            f"A single training does not support a claim on {listed(alone)}: the lead is less than "
+            f"{SINGLE:g} standard deviations between trainings, so a single training may show the opposite."
         )
 
 
@@ -79,7 +82,7 @@ def _method_notes(fusion: FusionSpec) -> Iterator[str]:
     found = departures(asdict(fusion))
     if found:
         listed = ", ".join(f"{key} is {own}, not {preset}" for key, (own, preset) in found.items())
-        yield f"fusion.paper is {fusion.paper}, but these keys differ: {listed}."
+        yield f"fusion.paper is {fusion.paper}, but these keys differ from it: {listed}."
 
 
 def _source_notes(coverage: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
@@ -87,9 +90,10 @@ def _source_notes(coverage: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
         percent = shares.get("by_offsets", 0.0)
         if percent > 0:
             yield (
-                f"{source}: {_share(percent)} of the windows are not what the tokens spell (its tokenizer or "
-                "the target's changes the text, such as its case). There a token's end is taken from its "
-                "character offsets; em and mined still compare the tokens' own bytes."
+                f"{source}: in {_share(percent)} of the windows the tokens do not spell the text, because "
+                "its tokenizer or the target's changes the text (to lower case, for example). There, a "
+                "token's end is taken from its character offsets; em and mined still compare the tokens' own "
+                "bytes."
             )
 
 
@@ -106,11 +110,11 @@ def _execution_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:
 
 def _reading_notes(fallbacks: Mapping[str, str]) -> Iterator[str]:
     for model, reason in fallbacks.items():
-        yield f"{model} was scored more slowly than it could be, with the same numbers: it {reason}."
+        yield f"{model} was scored by a slower method with the same results: it {reason}."
 
 
 def _toolchain_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:
-    """One per capability: what its scores and their average leave out, and what they cover."""
+    """One note per capability with missing toolchains: what is not scored, and what the average covers."""
     for capability in dict.fromkeys(b.capability for b in benchmarks):
         group = [b for b in benchmarks if b.capability == capability]
         missing = {b.name: b.executed.removeprefix(NO_TOOLCHAIN) for b in group if _lacks_language(b)}
@@ -118,8 +122,9 @@ def _toolchain_notes(benchmarks: Sequence[BenchmarkEntry]) -> Iterator[str]:
             named = [f"{name} ({language})" for name, language in missing.items()]
             covered = [b.name for b in group if not _lacks_language(b) and b.executed != "refused"]
             yield (
-                f"Not scored, because this machine lacks the language: {listed(named)}. The average of "
-                f"{capability} covers {listed(covered) or 'nothing'}. `doctor` says how to install the rest."
+                f"Not scored, because the language's toolchain is missing: {listed(named)}. The average of "
+                f"{capability} covers {listed(covered) or 'nothing'}. `fusegauge doctor` says how to install "
+                "what is missing."
             )
 
 

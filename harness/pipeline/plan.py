@@ -1,4 +1,4 @@
-"""`plan` and `prepare`: what a suite needs before its stages run, and what they will cost."""
+"""The plan of a suite: which stages are finished, and what the others are estimated to cost."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage, whether its result is there, and its cost if it is not."""
+    """A stage, whether its output is in the store, and its estimated cost if it is not."""
 
     name: str
     key: str
@@ -30,7 +30,7 @@ class PlannedStage:
 
     def cells(self) -> list[str]:
         if self.present:
-            return [self.name, "there", "", "", "", "", ""]
+            return [self.name, "done", "", "", "", "", ""]
         numbers = _numbers(self.tokens, self.flops, self.disk_bytes, self.memory_bytes, self.seconds)
         return [self.name, "to do", *numbers]
 
@@ -69,9 +69,9 @@ def _numbers(tokens: float, flops: float, disk: float, memory: float, seconds: f
 
 
 def make_plan(loaded: LoadedSuite, options: RunOptions, results: Results) -> Plan:
-    """Stages with what is there, and estimates of the rest from a short probe of this machine's speed.
+    """All stages; those not in the store with estimates from a short measurement of this machine's speed.
 
-    A model whose size is not known before it is fetched is left out of the sums, and named.
+    A model whose size is not known before it is fetched is left out of the sums, and `assumptions` names it.
     """
     from harness.pipeline.costs import ASSUMPTIONS, estimate, matmul_speed
 
@@ -84,7 +84,7 @@ def make_plan(loaded: LoadedSuite, options: RunOptions, results: Results) -> Pla
     stages = tuple(_planned(s, store.has(s.name, s.key), costs.get(s.name)) for s in pipeline.stages)
     models = (loaded.suite.target, *loaded.suite.sources)
     unknown = [m.name for m in models if m.name not in known]
-    missing = f"; not counted before `prepare`: {', '.join(unknown)}" if unknown else ""
+    missing = f"; not counted, size unknown before `prepare`: {', '.join(unknown)}" if unknown else ""
     return Plan(loaded.suite.name, stages, f"Estimated at {speed / 1e9:.0f} GFLOP/s: {ASSUMPTIONS}{missing}.")
 
 
@@ -94,7 +94,7 @@ def _planned(stage: Stage, present: bool, cost: "StageCost | None") -> PlannedSt
 
 
 def _parameters(loaded: LoadedSuite, pipeline: Pipeline, store: Store) -> dict[str, int]:
-    """Sizes of the models that are here already."""
+    """Sizes of the models that are available already."""
     from fusion.models import count_parameters
 
     named = {m.name for m in (loaded.suite.target, *loaded.suite.sources)}

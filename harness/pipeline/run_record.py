@@ -1,4 +1,4 @@
-"""From finished stages to `run.json`, the items beside it, and the comparison."""
+"""The record of a run (`run.json`) and the files beside it, from finished stages."""
 
 import os
 import platform
@@ -39,7 +39,7 @@ Items = Mapping[str, Mapping[str, Sequence[Item]]]  # benchmark -> model -> item
 def build_record(
     run: str, loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, StageResult], items: Items
 ) -> RunRecord:
-    """Everything that a reader of a run needs, from what its stages left."""
+    """The record of a run: comparison, models, benchmarks, stages, trainings, notes."""
     models = [_model_entry(p, outcomes) for p in pipeline.participants]
     benchmarks = _benchmark_entries(loaded, pipeline, outcomes, items)
     coverage, fusion = _coverage(outcomes), outcomes["fusion"].entry.facts
@@ -77,7 +77,7 @@ def build_record(
 def collect_items(
     loaded: LoadedSuite, pipeline: Pipeline, outcomes: Mapping[str, StageResult]
 ) -> dict[str, dict[str, list[Item]]]:
-    """The items of every benchmark and model, every training's among them, from the scoring stages."""
+    """The items of every benchmark and model, repeated trainings included, from the scoring stages."""
     names = [b.name for group in loaded.suite.benchmarks.values() for b in group]
     return {
         name: {
@@ -89,7 +89,7 @@ def collect_items(
 
 
 def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, StageResult]) -> None:
-    """`items/<benchmark>/<model>.parquet` in the run folder."""
+    """Copy every model's items to `items/<benchmark>/<model>.parquet` in the run folder."""
     for model, benchmark in pipeline.scoring:
         place = items_path(run_dir, benchmark, model)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def copy_items(run_dir: Path, pipeline: Pipeline, outcomes: Mapping[str, StageRe
 
 
 def copy_attribution(run_dir: Path, outcomes: Mapping[str, StageResult]) -> None:
-    """`attribution.parquet` in the run folder: which model taught how much of which document."""
+    """Copy `attribution.parquet` to the run folder: each model's share of every document's fused rows."""
     run_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(outcomes["fusion"].entry.folder / ATTRIBUTION_FILE, run_dir / ATTRIBUTION_FILE)
 
@@ -169,13 +169,13 @@ def _coverage(outcomes: Mapping[str, StageResult]) -> dict[str, dict[str, float]
 
 
 def _fallbacks(pipeline: Pipeline, outcomes: Mapping[str, StageResult]) -> dict[str, str]:
-    """Of models that were not read the fastest way: why not, as their last benchmark says it."""
+    """Model -> why it was not read the fastest way, as its last benchmark recorded it."""
     facts = {model: outcomes[stage.name].entry.facts for (model, _), stage in pipeline.scoring.items()}
     return {model: str(found["fallback"]) for model, found in facts.items() if found.get("fallback")}
 
 
 def library_versions() -> dict[str, str]:
-    """Python and the libraries that decide numbers."""
+    """Versions of Python and of the libraries that affect results."""
     return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
 
 
@@ -187,7 +187,7 @@ def _version(name: str) -> str:
 
 
 def hardware() -> dict[str, Any]:
-    """What the run was computed on (no host name: results are published)."""
+    """The machine that the run was computed on, without its host name, since results are published."""
     import psutil
     import torch
 

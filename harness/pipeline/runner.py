@@ -1,4 +1,4 @@
-"""Runs stages in order, reusing what the store has; one observer hears what happens."""
+"""Runs stages in order, reuses what is in the store, reports progress and measures peak memory."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class StageResult:
 
 
 class Observer(Protocol):
-    """Hears about stages; the command line shows progress with it, tests count with it."""
+    """Is notified when a stage starts, progresses and finishes: the command line shows progress with it."""
 
     def started(self, stage: Stage, index: int, total: int) -> None: ...
 
@@ -31,7 +31,7 @@ class Observer(Protocol):
 
 
 def run_stages(stages: Sequence[Stage], store: Store, observer: Observer) -> dict[str, StageResult]:
-    """Every stage once, inputs first (`stages` is in that order); by name. Finished ones are reused."""
+    """Run or reuse every stage; `stages` has inputs first. Returns the results by stage name."""
     outcomes: dict[str, StageResult] = {}
     for index, stage in enumerate(stages):
         observer.started(stage, index, len(stages))
@@ -59,17 +59,17 @@ def _compute(stage: Stage, inputs: dict[str, Entry], store: Store, observer: Obs
         forget_peak()
         try:
             stage.work(draft, Context(inputs, report))
-        except FusionError as error:  # fusion knows nothing of stages; here its errors gain the name
+        except FusionError as error:  # fusion does not know the stage's name: add it
             raise StageError(f"stage {stage.name}: {error.message}", remedy=error.remedy) from error
         draft.facts |= peak_memory()
 
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-FROM_NOW = "5"  # what Linux takes to forget the highest resident size so far (proc(5), since 4.0)
+FROM_NOW = "5"  # resets the peak resident set size (proc(5), Linux 4.0 or later)
 
 
 def forget_peak() -> None:
-    """Measure from now on. Elsewhere than on Linux nothing is measured."""
+    """Reset the peaks that `peak_memory` reads. Does nothing where the system is not Linux."""
     try:
         RESET.write_text(FROM_NOW)
     except OSError:
@@ -80,7 +80,7 @@ def forget_peak() -> None:
 
 
 def peak_memory() -> dict[str, int]:
-    """Since `forget_peak`: `peak_memory_bytes` of the process, `peak_device_bytes` where CUDA is used."""
+    """Peaks since `forget_peak`: `peak_memory_bytes` of the process, `peak_device_bytes` if CUDA is used."""
     found = {}
     if RESET.exists():
         lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)

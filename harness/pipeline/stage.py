@@ -1,4 +1,4 @@
-"""What a stage is: a name, parameters, inputs and code; its key is the hash of all of them."""
+"""Stages: name, parameters, inputs and code, and the key that is a hash of all of them."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ ReportProgress = Callable[[str, int, int], None]  # (what, done, total): progres
 
 @dataclass(frozen=True)
 class Context:
-    """What a running stage is given: its inputs' finished outputs and a way to report progress."""
+    """What a stage's body gets: the outputs of its inputs, and a function to report progress."""
 
     inputs: Mapping[str, Entry]
     report: ReportProgress
@@ -26,16 +26,16 @@ class Context:
         return self.inputs[name].folder
 
 
-Folder = Callable[[Context], Path]  # where a stage finds something, once its inputs are there
+Folder = Callable[[Context], Path]  # where a stage finds files, once its inputs are finished
 Work = Callable[[Draft, Context], None]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One arrow of the data flow.
+    """One step of the pipeline.
 
     `params` must be JSON-able. `code` names the modules whose source decides the output (`stage_code` finds
-    them), `libraries` the distributions whose version does.
+    them), `libraries` the installed packages whose version does.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Stage:
 
     @cached_property
     def key(self) -> str:
-        """16 hex digits over name, parameters, the inputs' keys and the code version."""
+        """16 hex digits: a hash of name, parameters, the inputs' keys, code versions and library versions."""
         parts = [
             self.name,
             json.dumps(self.params, sort_keys=True),
@@ -58,7 +58,7 @@ class Stage:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
-        """For the manifest: what the key was made of."""
+        """What the key is made of, for the manifest."""
         return {
             "params": dict(self.params),
             "inputs": {i.name: i.key for i in self.inputs},
@@ -71,7 +71,7 @@ class Stage:
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:
-    """Every stage and its inputs once, inputs first."""
+    """The stages and all that they depend on, each once, inputs first."""
     seen: dict[str, Stage] = {}
 
     def visit(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Which modules decide what a stage writes: its body's file and all that it imports, but for a stated few."""
+"""The modules that decide what a stage writes: its body's file and all its imports, but for listed ones."""
 
 import ast
 import re
@@ -10,20 +10,20 @@ from harness.core.code_version import source_of, syntax_tree
 PROJECT = ("fusion", "harness")
 NAME = re.compile(r"\w+(\.\w+)+")
 
-# Modules, and packages with all that they hold, that may be edited without a stage being computed anew.
+# Modules, and packages with everything in them, whose edits do not cause a stage to be computed again.
 NOT_COUNTED = (
-    # what they hold comes into a stage's key by value, as its parameters
+    # their values are part of a stage's key as parameters
     "fusion.choices",
     "fusion.method",
     "harness.suite",
-    # messages, files, formats and checksums: no number depends on them
+    # messages, files, formats and checksums: no result depends on them
     "fusion.errors",
     "harness.core",
     "harness.data.model_files",
     "harness.data.wheels",
     "harness.pipeline.stage",
     "harness.pipeline.store",
-    # the key of a scoring has the hash of its tasks, data, few-shot examples and way of running code
+    # the key of a scoring stage has a hash of tasks, data, few-shot examples and the way code is run
     "harness.scoring.availability",
     "harness.scoring.benchmark_checks",
     "harness.scoring.benchmark_data",
@@ -32,7 +32,7 @@ NOT_COUNTED = (
     "harness.scoring.options",
     "harness.scoring.quiet",
     "harness.scoring.task_table",
-    # how a program is confined and watched changes no honest program's verdict; what judges it is counted
+    # isolation does not change the verdict on a program that does not attack it; what judges it is counted
     "harness.sandbox.backends",
     "harness.sandbox.cache",
     "harness.sandbox.executor",
@@ -56,7 +56,7 @@ NOT_COUNTED = (
 
 @cache
 def modules_behind(module: str) -> tuple[str, ...]:
-    """The module and all of this project that it imports when it runs, directly or not; sorted."""
+    """The module and all of this project that it imports at run time, directly or indirectly; sorted."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -75,7 +75,7 @@ def _is_left_out(module: str) -> bool:
 def _imports(module: str) -> tuple[str, ...]:
     """Modules of the project that a module imports, also within functions, but not for type checkers only.
 
-    A string that names a module counts too, also before a colon: lm-eval imports classes by such strings.
+    A string "module" or "module:name" counts too: lm-eval imports classes by such strings.
     """
     found: set[str] = set()
     for node in _executed(syntax_tree(module)):

@@ -1,8 +1,8 @@
 """The stage store: `<root>/<stage>/<key>/`, each a finished folder with a manifest of checksums.
 
-A stage's output is written into a temporary folder beside its place and renamed in one step, so a folder
-with a manifest is whole or absent. One process writes a key at a time (a file lock); another that wants the
-same key waits and then reuses the result. Checksums are verified the first time a process opens an entry.
+A stage's output is written to a temporary folder beside its final place and renamed in one step, so a folder
+with a manifest is complete. A file lock lets one process write a key at a time; another that needs the same
+key waits and then reuses the result. Checksums are verified the first time a process opens an entry.
 """
 
 import json
@@ -39,7 +39,7 @@ class Entry:
 class Draft:
     """A stage output being written: files go into `folder`, counted facts into `facts`.
 
-    `scratch` survives a killed attempt (a training's checkpoints) and is removed when the stage is finished.
+    `scratch` (for a training's checkpoints) outlives a killed attempt and is removed when the stage is done.
     """
 
     folder: Path
@@ -59,10 +59,10 @@ class Store:
         return self.root.joinpath(*stage.split(":"), key)
 
     def has(self, stage: str, key: str) -> bool:
-        """Whether the entry is there (its checksums are looked at by `open`)."""
+        """Whether the entry exists; `open` verifies its checksums."""
         try:
             return (self.folder(stage, key) / MANIFEST).is_file()
-        except PermissionError:  # whoever goes on to write it is told
+        except PermissionError:  # writing there will raise an error that says so
             return False
 
     def open(self, stage: str, key: str) -> Entry:
@@ -77,7 +77,10 @@ class Store:
 
     @contextmanager
     def lock(self, stage: str, key: str, *, timeout: float = -1) -> Iterator[None]:
-        """Hold the right to write one key; waits while another process computes it."""
+        """Hold the lock for writing one key; waits while another process holds it.
+
+        Raises StoreError after `timeout` seconds (negative: never), InputError if the store is not writable.
+        """
         path = self.root / "locks" / f"{stage.replace(':', '.')}.{key}.lock"
         make_folder(path.parent)
         try:
@@ -94,7 +97,7 @@ class Store:
 
     @contextmanager
     def write(self, stage: str, key: str, description: dict[str, Any]) -> Iterator[Draft]:
-        """Write an entry aside and move it into place when the block ends without an error."""
+        """Write an entry to a temporary folder; rename it into place if the block ends without an error."""
         place = self.folder(stage, key)
         make_folder(place.parent)
         _sweep(place)
@@ -110,11 +113,11 @@ class Store:
             raise explain_os_error(error, stage, self.root) from error
         finally:
             shutil.rmtree(draft.folder, ignore_errors=True)
-        self._verified.add(place)  # written and hashed by this very process
+        self._verified.add(place)  # this process has just written and hashed it
 
 
 def explain_os_error(error: OSError, stage: str, root: Path) -> Exception:
-    """A full disk or a quota as a StoreError with the remedy; anything else as it is."""
+    """A StoreError with the remedy for a full disk or quota; any other error unchanged."""
     if error.errno not in NO_ROOM:
         return error
     return StoreError(
@@ -174,6 +177,6 @@ def _verify(folder: Path, manifest: dict[str, Any]) -> None:
 
 def _damaged(folder: Path, name: str) -> StoreError:
     return StoreError(
-        f"corrupted file in the store: {folder / name} is not what its manifest says",
+        f"corrupted file in the store: {folder / name} does not match its manifest",
         remedy=f"delete the folder {folder} and run again: only that stage and those after it are repeated",
     )

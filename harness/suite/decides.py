@@ -1,4 +1,4 @@
-"""What of a suite decides the output of a stage, read from the marks on its fields."""
+"""Parameters of a stage, collected from the `Decides` marks on a suite's fields."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from fusion.method import Decides
 
 
 def marks(section: Any) -> dict[str, Decides]:
-    """The mark of every marked field of a part of a suite (a class or an object)."""
+    """Field name -> its `Decides` mark; `section` is a part of a suite, as a class or an object."""
     found = {
         name: [mark for mark in field.metadata if isinstance(mark, Decides)]
         for name, field in section.__pydantic_fields__.items()
@@ -17,7 +17,10 @@ def marks(section: Any) -> dict[str, Decides]:
 
 
 def parameters(stage: str, *sections: Any) -> dict[str, Any]:
-    """Values, as JSON takes them, of all fields of these parts of a suite that decide a stage's output."""
+    """The JSON-able values of all fields in `sections` that decide the output of `stage`.
+
+    Raises KeyError where two sections have such a field of the same name.
+    """
     found: dict[str, Any] = {}
     for section in sections:
         for name, mark in marks(section).items():

@@ -1,4 +1,4 @@
-"""The suite's `training` section against Hugging Face `TrainingArguments`: names, simple types, values."""
+"""Checks of a suite's `training` and `lora` sections: names, types and values that Hugging Face accepts."""
 
 import math
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from harness.core.exceptions import nearest
 from harness.suite.synonyms import meant
 
 SET_BY_HARNESS = {
-    "output_dir": "checkpoints are the store's",
-    "run_name": "the run names itself",
+    "output_dir": "checkpoints are kept in the store",
+    "run_name": "the run's name is made from the suite",
     "report_to": "use the suite's 'tracking'",
     "seed": "use the suite's 'seed': control and fused must see the same batches",
     "data_seed": "use the suite's 'seed': control and fused must see the same batches",
-    "remove_unused_columns": "the teachers' distributions are such columns",
+    "remove_unused_columns": "it would remove the fused rows",
     "label_names": "the harness computes the loss",
     "label_smoothing_factor": "the harness computes the loss",
     "resume_from_checkpoint": "the harness resumes by itself",
@@ -41,7 +41,7 @@ RENAMED = {
 
 
 def check_training(training: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """(values with the types that YAML lost, mistakes). Imports transformers only where there is a key."""
+    """The values with the types that YAML lost, and the mistakes. Imports transformers if there is a key."""
     converted, mistakes = dict(training), []
     for name, value in training.items():
         if name in SET_BY_HARNESS:
@@ -56,7 +56,7 @@ def check_training(training: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 
 def _out_of_range(training: dict[str, Any]) -> Iterator[str]:
-    """Values that the Trainer takes and stumbles over only after the teachers' distributions are made."""
+    """Values that the Trainer accepts but fails on, which would be after the fusion stages."""
     yield from (f"{name}: {reason}" for name, reason in REFUSED_ARGUMENTS.items() if training.get(name))
     numbers = {k: v for k, v in training.items() if isinstance(v, int | float) and not isinstance(v, bool)}
     if numbers.get("max_steps", -1) <= 0 and numbers.get("num_train_epochs", 1) <= 0:
@@ -85,7 +85,7 @@ def _options(annotation: Any) -> list[Any]:
 
 
 def _convert(value: Any, options: list[Any]) -> tuple[Any, str]:
-    """(value, problem). YAML reads 1e-5 as text: text becomes the number it spells where one is wanted."""
+    """The value and what is wrong with it. YAML reads 1e-5 as text: converted where a number is expected."""
     enums = [o for o in options if isinstance(o, type) and issubclass(o, Enum)]
     if enums and isinstance(value, str):
         return value, _enum_problem(value, enums[0])
@@ -134,7 +134,7 @@ BIAS = ("none", "all", "lora_only")
 
 
 def lora_mistakes(lora: dict[str, Any]) -> list[str]:
-    """What is wrong with the section, one sentence each. Imports peft."""
+    """The mistakes in a `lora` section, one sentence each. Imports peft."""
     mistakes = []
     for name in lora:
         if name in LORA_SET_HERE:
@@ -145,7 +145,7 @@ def lora_mistakes(lora: dict[str, Any]) -> list[str]:
 
 
 def _value_mistakes(lora: dict[str, Any]) -> Iterator[str]:
-    """Also what peft takes and stumbles over only when the training starts."""
+    """Wrong values, including those that peft accepts but fails on when the training starts."""
     from peft import LoraConfig
 
     rank, alpha, dropout = lora.get("r", 8), lora.get("lora_alpha", 8), lora.get("lora_dropout", 0.0)

@@ -1,4 +1,4 @@
-"""Suite files -> typed suites: the bundled ones, overrides, limits, every mistake at once."""
+"""Loads suites: finds the file, applies overrides, validates, reports every mistake at once."""
 
 from collections.abc import Collection, Sequence
 from importlib.resources import files
@@ -16,17 +16,17 @@ from harness.suite.yaml_text import apply_overrides, read_yaml
 
 
 def bundled_folder() -> Path:
-    """Where the suites, tasks and models that come with FuseGauge are."""
+    """The folder of the suites, tasks and models that come with FuseGauge."""
     return Path(str(files("suites")))
 
 
 def bundled_suites() -> dict[str, Path]:
-    """The suites that come with FuseGauge, by name."""
+    """The suite files that come with FuseGauge, by name."""
     return {path.stem: path for path in sorted(bundled_folder().glob("*.yaml"))}
 
 
 def description(path: Path) -> str:
-    """What a suite file says of itself, read without checking the rest."""
+    """The `description` in a suite file; the rest of the file is not checked."""
     raw, _ = read_yaml(_text(path))
     return str((raw or {}).get("description", ""))
 
@@ -34,7 +34,7 @@ def description(path: Path) -> str:
 def load_suite(reference: str | Path, overrides: Sequence[str] = ()) -> LoadedSuite:
     """The suite at a path, or the bundled one of that name, with `key=value` overrides applied.
 
-    Raises SuiteError that lists every mistake: YAML, unknown keys, types, ranges, rules across keys.
+    Raises SuiteError that lists every mistake: YAML, unknown keys, types, ranges, contradictions.
     """
     path = _suite_file(reference)
     raw, mistakes = read_yaml(_text(path))
@@ -70,12 +70,13 @@ def _suite_file(reference: str | Path) -> Path:
         return bundled[str(reference)]
     hint = nearest(path.stem, bundled)
     raise SuiteError(
-        str(reference), [f"no such file, and no bundled suite of that name{hint}: {', '.join(bundled)}"]
+        str(reference),
+        [f"no such file, and no bundled suite of that name{hint}; bundled: {', '.join(bundled)}"],
     )
 
 
 def _drop_keys_of_another_kind(raw: dict[str, Any], given: Collection[str]) -> None:
-    """Who overrides the corpus's kind replaces what the file said for another; the overrides stay."""
+    """After an override of `corpus.kind`, drop the file's keys for other kinds; keep those in `given`."""
     corpus = raw.get("corpus")
     kind = corpus.get("kind") if isinstance(corpus, dict) else None
     if not isinstance(corpus, dict) or not isinstance(kind, str) or kind not in CORPUS_KEYS:
@@ -87,7 +88,7 @@ def _drop_keys_of_another_kind(raw: dict[str, Any], given: Collection[str]) -> N
 
 def _validated(raw: dict[str, Any], folder: Path) -> tuple[Suite | None, list[str]]:
     newer = list(version_mistakes(raw, SUITE_VERSION))
-    if newer:  # what else looks wrong may be right in that version
+    if newer:  # other mistakes may be valid in that version
         return None, newer
     found = list(cross_mistakes(raw, folder))
     if isinstance(raw.get("training"), dict):

@@ -1,4 +1,4 @@
-"""Numbers that others have published, to be shown beside a run's own (suites/published/<name>.json)."""
+"""Published results, shown beside a run's own scores (suites/published/<name>.json)."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -41,13 +41,13 @@ def published_names() -> list[str]:
 
 
 def read_published(name: str) -> Published:
-    """The published results of that name. Raises InputError where there are none, or they cannot be read."""
+    """The published results of that name. Raises InputError if there are none or they cannot be read."""
     path = FOLDER / f"{name}.json"
     if not path.is_file():
         there = published_names()
         raise InputError(
-            f"comparison.published: nothing published under {name!r}{nearest(name, there)}",
-            remedy=f"there are: {', '.join(there) or 'none'} (in {FOLDER})",
+            f"comparison.published: no published results named {name!r}{nearest(name, there)}",
+            remedy=f"available: {', '.join(there) or 'none'} (in {FOLDER})",
         )
     try:
         return Published.model_validate_json(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a suite's `model` or `tokenizer` points at: a local folder, a hub repository, random weights."""
+"""What a suite's `model`, `tokenizer` and `files` refer to: folders, the hub, random weights, files."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def matching_files(pattern: str, folder: Path) -> list[Path]:
-    """Files that `pattern` means, sorted: beside the suite if any are there, else in the current folder."""
+    """Files that match `pattern`, sorted: in `folder`, the suite's, or else in the current folder."""
     for base in (folder, Path.cwd()):
         path = (base / Path(pattern).expanduser()).resolve()
         found = [path] if path.is_file() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
@@ -41,10 +41,10 @@ ModelReference = LocalFolder | HubRepository | RandomWeights
 
 
 def reference_of(text: str, folder: Path) -> ModelReference:
-    """What `text` means in a suite that lies in `folder`; a missing local folder is still a LocalFolder.
+    """What `text` refers to in a suite in `folder`; a LocalFolder may not exist.
 
-    A folder that exists beside the suite wins over a hub repository of the same spelling. "owner/name" is a
-    hub repository unless its first part is a folder beside the suite (then a local name is misspelt).
+    An existing folder beside the suite takes precedence over a hub repository of the same name. "owner/name"
+    is a hub repository unless `owner` is a folder beside the suite (then it is taken for a misspelt path).
     """
     if text.startswith(RANDOM):
         model_type, _, seed = text.removeprefix(RANDOM).partition(":")
@@ -58,6 +58,6 @@ def reference_of(text: str, folder: Path) -> ModelReference:
 
 
 def _local(text: str, folder: Path) -> Path:
-    """Below the working directory where it is there (typed as an override), else beside the suite."""
+    """Relative to the current folder if it exists there (as typed in an override), else to the suite's."""
     path = Path(text).expanduser()
     return path.resolve() if path.is_dir() else (folder / path).resolve()

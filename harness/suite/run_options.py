@@ -1,4 +1,4 @@
-"""What the person who runs a suite decides, as opposed to what the suite says."""
+"""Options of a run that are given on the command line, not in the suite."""
 
 from dataclasses import dataclass
 from pathlib import Path

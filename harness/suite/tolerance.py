@@ -1,10 +1,11 @@
-"""How far a check lets a score fall: one number, or numbers by benchmark and capability.
+"""Tolerances of `check`, how far a score may fall: one number, or numbers by benchmark and capability.
 
     comparison: {tolerance: 1.0}                                           # every benchmark and capability
     comparison: {tolerance: {default: 0, commonsense: 1, arc_easy: 2}}
 
-Percentage points, or the metric's own unit where it is no share. A benchmark has its own, else its
-capability's, else the default; a capability's average its own, else the default; the default is 0.
+In percentage points, or in the metric's own unit where it is not a percentage. A benchmark uses its own
+tolerance, else its capability's, else the default; a capability's average uses its own, else the default. The
+default is 0.
 """
 
 import math
@@ -18,24 +19,24 @@ Tolerances = Mapping[str, float]
 
 
 def spelled_out(value: Any) -> Any:
-    """One number as the default of all; anything else as it is, for whoever checks it."""
+    """A single number as {"default": number}; anything else unchanged, to be checked elsewhere."""
     return {DEFAULT: value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def of_benchmark(tolerances: Tolerances, benchmark: str, capability: str) -> float:
-    """What this benchmark may lose."""
+    """The tolerance of a benchmark."""
     return tolerances.get(benchmark, of_capability(tolerances, capability))
 
 
 def of_capability(tolerances: Tolerances, capability: str) -> float:
-    """What this capability's average may lose."""
+    """The tolerance of a capability's average."""
     return tolerances.get(capability, tolerances.get(DEFAULT, 0.0))
 
 
 def overridden(tolerances: Tolerances, overrides: Sequence[str], names: Sequence[str]) -> dict[str, float]:
-    """The tolerances with `NAME=POINTS` replaced; a bare `POINTS` replaces them all, so it comes first.
+    """The tolerances after the overrides: `POINTS` replaces all of them, then `NAME=POINTS` one each.
 
-    Raises InputError for what is no number of at least 0, and for names that are no benchmark or capability.
+    Raises InputError for points that are not a number >= 0 and for unknown benchmarks or capabilities.
     """
     bare = [text for text in overrides if "=" not in text]
     chosen = dict(tolerances)
@@ -49,15 +50,15 @@ def overridden(tolerances: Tolerances, overrides: Sequence[str], names: Sequence
 
 
 def unknown_names(tolerances: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
-    """Keys that name neither a benchmark nor a capability, each with the nearest that does."""
+    """A sentence for each key that names no benchmark or capability, with the nearest valid name."""
     for name in tolerances:
         if name not in (DEFAULT, *names):
-            yield f"{name!r} is no benchmark and no capability{nearest(name, names)}"
+            yield f"{name!r} is neither a benchmark nor a capability{nearest(name, names)}"
 
 
 def _known(name: str, names: Sequence[str], text: str) -> str:
     for mistake in unknown_names({name: 0}, names):
-        raise InputError(f"--tolerance {text}: {mistake}", remedy=f"there are {', '.join(names)}")
+        raise InputError(f"--tolerance {text}: {mistake}", remedy=f"valid names: {', '.join(names)}")
     return name
 
 
@@ -68,7 +69,7 @@ def _points(points: str, text: str) -> float:
         value = -1.0
     if not (math.isfinite(value) and value >= 0):
         raise InputError(
-            f"--tolerance {text}: {points!r} is no number of points, 0 or above",
+            f"--tolerance {text}: {points!r} is not a number of points, 0 or above",
             remedy="write --tolerance 1.5 for all, or --tolerance arc_easy=1.5 for one",
         )
     return value

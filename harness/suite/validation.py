@@ -1,7 +1,7 @@
-"""Everything that can be wrong with a suite's data, each mistake as one sentence with its full dotted path.
+"""Validation of a suite's data: every mistake as one sentence with its full dotted path.
 
-The checks here read plain data, not the typed suite, so that they also run where the types do not hold:
-a person sees all mistakes at once.
+The checks read plain data, not the typed suite, so that they also run where types are wrong and all mistakes
+are reported at once.
 """
 
 import re
@@ -27,9 +27,9 @@ RESERVED_MODELS = {
 }
 RESERVED_BENCHMARKS = {
     "average": "the average of a capability",
-    DEFAULT: "what comparison.tolerance allows where it names no other",
+    DEFAULT: "the default of comparison.tolerance",
 }
-CORPUS_KEYS: dict[str, dict[str, bool]] = {  # kind -> key beyond those that every kind has -> is it needed?
+CORPUS_KEYS: dict[str, dict[str, bool]] = {  # kind -> key that not every kind has -> is it needed?
     "generated": {"generator": True},
     "files": {"files": True, "column": False},
     "hub": {"dataset": True, "config": False, "split": False, "column": False},
@@ -39,7 +39,7 @@ DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 
 
 def type_mistakes(error: ValidationError, model: type[BaseModel], raw: Any) -> list[str]:
-    """Pydantic's findings in the words and paths of a suite."""
+    """Pydantic's errors as sentences, with the paths of a suite."""
     details = [dict(detail) for detail in error.errors(include_url=False)]
     return [_explain(detail, model, raw) for detail in details if not _follows_from_another(detail)]
 
@@ -47,11 +47,11 @@ def type_mistakes(error: ValidationError, model: type[BaseModel], raw: Any) -> l
 def version_mistakes(raw: dict[str, Any], supported: int) -> Iterator[str]:
     version = raw.get("version")
     if isinstance(version, int) and version > supported:
-        yield f"version: {version} is newer than this FuseGauge reads ({supported}); upgrade FuseGauge"
+        yield f"version: {version} is newer than this FuseGauge supports ({supported}); upgrade FuseGauge"
 
 
 def cross_mistakes(raw: dict[str, Any], folder: Path) -> Iterator[str]:
-    """Rules that concern several keys, or the world outside the file (`folder`: where the suite lies)."""
+    """Mistakes that involve several keys or other files (`folder`: the suite file's)."""
     models = list(_models(raw))
     for path, spec in models:
         yield from _model_mistakes(path, spec, folder)
@@ -59,7 +59,7 @@ def cross_mistakes(raw: dict[str, Any], folder: Path) -> Iterator[str]:
     yield from _name_mistakes(list(_benchmarks(raw)), RESERVED_BENCHMARKS)
     for path, spec in models[1:]:
         if str(spec.get("name", "")).casefold() == "target":
-            yield f"{path}.name: 'target' is the target's part in the experiment; rename this source"
+            yield f"{path}.name: 'target' is reserved for the target; rename this source"
     yield from _corpus_mistakes(raw.get("corpus"), folder)
     yield from _evaluation_mistakes(raw.get("training"), raw.get("corpus"))
     yield from _fusion_mistakes(with_preset(raw.get("fusion")))
@@ -77,14 +77,17 @@ def _evaluation_mistakes(training: Any, corpus: Any) -> Iterator[str]:
 
 
 def _fusion_mistakes(fusion: Any) -> Iterator[str]:
-    """`fusion` with its preset filled in, which may be what a key contradicts."""
+    """Keys of `fusion` that contradict each other; its preset is filled in, and may be one side of it."""
     if not isinstance(fusion, dict):
         return
     vocabulary = fusion.get("vocabulary")
     if fusion.get("compare") == "spelling" and vocabulary in set(VOCABULARY_MAPS) - set(by_spelling()):
         preset = fusion.get("paper")
         of = f" (of fusion.paper {preset})" if "compare" in with_preset({"paper": preset}) else ""
-        yield f"fusion.compare: 'spelling'{of} is not for vocabulary {vocabulary!r}, which compares bytes"
+        yield (
+            f"fusion.compare: 'spelling'{of} cannot be used with vocabulary {vocabulary!r}, "
+            "which compares bytes"
+        )
     if fusion.get("lm_loss_weight_schedule") and fusion.get("lm_loss_weight_end") is None:
         yield "fusion.lm_loss_weight_schedule: not used without lm_loss_weight_end"
 
@@ -103,7 +106,7 @@ def _published_mistakes(comparison: Any) -> Iterator[str]:
     name = comparison.get("published") if isinstance(comparison, dict) else None
     there = published_names()
     if isinstance(name, str) and name not in there:
-        yield f"comparison.published: nothing published under {name!r}{nearest(name, there)}"
+        yield f"comparison.published: no published results named {name!r}{nearest(name, there)}"
 
 
 def _tolerance_mistakes(raw: dict[str, Any]) -> Iterator[str]:
@@ -136,7 +139,7 @@ def _named(path: str, rows: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _name_mistakes(named: Iterable[tuple[str, dict[str, Any]]], reserved: dict[str, str]) -> Iterator[str]:
-    """Names become folders and columns: equal but for case is equal."""
+    """Names become folders and columns, so names that differ only in case count as equal."""
     first: dict[str, str] = {}
     for path, spec in named:
         name = str(spec.get("name", "")).casefold()
@@ -181,7 +184,7 @@ def _folder_mistakes(path: str, text: str, folder: Path) -> Iterator[str]:
 
 
 def _content_mistakes(path: str, reference: ModelReference) -> Iterator[str]:
-    """A local model needs its configuration and safe weights; pickled ones can run code when read."""
+    """Mistakes in a local model's files; pickled weights are refused, since loading them can run code."""
     if not isinstance(reference, LocalFolder) or not reference.path.is_dir():
         return
     names = {p.name for p in reference.path.iterdir()}
@@ -191,8 +194,12 @@ def _content_mistakes(path: str, reference: ModelReference) -> Iterator[str]:
         only = f" (weights only as pickle: {pickled[0]}, which can run code)" if pickled else ""
         lacks.append(f"no *.safetensors{only}")
     if lacks:
-        made = "convert them with fusion.models.convert_pickle" if "pickle" in lacks[-1] else "it is no model"
-        yield f"{path}: {reference.path} holds {' and '.join(lacks)}; {made}"
+        made = (
+            "convert them with fusion.models.convert_pickle"
+            if "pickle" in lacks[-1]
+            else "it is not a model folder"
+        )
+        yield f"{path}: {reference.path} has {' and '.join(lacks)}; {made}"
 
 
 def _corpus_mistakes(corpus: Any, folder: Path) -> Iterator[str]:
@@ -211,11 +218,11 @@ def _corpus_mistakes(corpus: Any, folder: Path) -> Iterator[str]:
 
 
 def _file_mistakes(files: Any, folder: Path) -> Iterator[str]:
-    from harness.suite.references import matching_files  # late: keeps this module free of readers
+    from harness.suite.references import matching_files
 
     for pattern in [files] if isinstance(files, str) else files if isinstance(files, list) else ():
         if isinstance(pattern, str) and not matching_files(pattern, folder):
-            yield f"corpus.files: nothing matches {pattern!r} in {folder} (the suite) or {Path.cwd()}"
+            yield f"corpus.files: no file matches {pattern!r} in {folder} (the suite's) or {Path.cwd()}"
 
 
 def _explain(detail: dict[str, Any], model: type[BaseModel], raw: Any) -> str:
@@ -240,12 +247,12 @@ def _follows_from_another(detail: dict[str, Any]) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = redact(repr(value))  # before it is cut: half a password is none that can be recognised
+    text = redact(repr(value))  # before it is cut: half of a password would not be recognised
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _spell(location: tuple[int | str, ...], raw: Any) -> str:
-    """Dotted path; elements of lists by their name where they have one (as `--set` takes them)."""
+    """The dotted path, with list elements by name where they have one (as in `--set`)."""
     steps = []
     for step in location:
         raw = _child(raw, step)
@@ -275,7 +282,7 @@ def _annotation_at(model: type[BaseModel], location: tuple[int | str, ...]) -> A
 
 
 def _is_section(annotation: Any) -> bool:
-    """Whether it is a part of a suite: a model, or the dataclass that adds to the method's choices."""
+    """Whether it is a part of a suite: a pydantic model or dataclass."""
     return isinstance(annotation, type) and hasattr(annotation, "__pydantic_fields__")
 
 

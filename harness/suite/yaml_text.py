@@ -1,4 +1,4 @@
-"""Suite text -> plain data: YAML with line numbers in every complaint, and `--set key=value` overrides."""
+"""Parses a suite's YAML, with line numbers in error messages, and applies `--set key=value` overrides."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ Raw = dict[str, Any]
 
 
 def read_yaml(text: str) -> tuple[Raw | None, list[str]]:
-    """Plain data and the mistakes of spelling; None where the text is no YAML mapping at all."""
+    """Plain data and the mistakes found; None in place of the data if the text is not a YAML mapping."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
@@ -24,14 +24,14 @@ def read_yaml(text: str) -> tuple[Raw | None, list[str]]:
 
 
 def _unshared(value: Any) -> Any:
-    """A copy in which no two places are one object: overriding one alias must not change the others."""
+    """A copy that shares no objects: YAML aliases do, and overriding one must not change the others."""
     if isinstance(value, dict):
         return {key: _unshared(each) for key, each in value.items()}
     return [_unshared(each) for each in value] if isinstance(value, list) else value
 
 
 def apply_overrides(raw: Raw, overrides: Sequence[str]) -> list[str]:
-    """Write each `a.b.c=value` into `raw`; returns the mistakes. Elements of lists by index or name."""
+    """Write each `a.b.c=value` into `raw`, list elements by index or name; returns the mistakes."""
     mistakes = []
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -59,9 +59,9 @@ def _kind(data: Any) -> str:
 
 
 def _duplicate_keys(node: yaml.Node | None, path: str, above: tuple[yaml.Node, ...] = ()) -> Iterator[str]:
-    """YAML keeps the last of two equal keys without a word; a suite must not."""
+    """Keys given twice, of which YAML silently keeps the last, and aliases that contain themselves."""
     if any(node is ancestor for ancestor in above):
-        yield f"{path.rstrip('.')}: an alias of what contains it"
+        yield f"{path.rstrip('.')}: the alias refers to a part of the file that contains it"
         return
     above = (*above, node) if node else above
     if isinstance(node, yaml.SequenceNode):
@@ -88,12 +88,12 @@ def _assign(container: Any, path: str, value: Any) -> None:
     if child is None:
         child = container[step] = {}
     if not isinstance(child, dict | list):
-        raise LookupError(f"{step} is {child!r} and has no parts, {rest!r} cannot be set in it")
+        raise LookupError(f"{step} is {child!r} and has no keys, so {rest!r} cannot be set in it")
     _assign(child, rest, value)
 
 
 def _first_step(container: Any, path: str) -> tuple[Any, str]:
-    """(key or index, the rest of the path). Elements' names may contain dots: the longest that fits wins."""
+    """The first key or index of a path, and the rest. Names may contain dots: the longest match is used."""
     if isinstance(container, dict):
         step, _, rest = path.partition(".")
         return step, rest

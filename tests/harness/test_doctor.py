@@ -106,7 +106,7 @@ BWRAP = Bubblewrap("/opt/bwrap")
 @pytest.mark.parametrize(
     ("found", "ok", "said"),
     [
-        ((Examined(BWRAP, ""),), True, "bubblewrap (/opt/bwrap), proven"),
+        ((Examined(BWRAP, ""),), True, "bubblewrap (/opt/bwrap), tested"),
         ((Examined(BWRAP, "no namespaces"), Examined(Landlock(), "")), False, "/opt/bwrap): no namespaces"),
         ((Examined(BWRAP, "no namespaces"), Examined(Landlock(), "too old")), False, "not run (bubblewrap"),
         ((), False, "no sandbox"),

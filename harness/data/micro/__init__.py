@@ -1,6 +1,6 @@
-"""The embedded experiment: a generated world, and how the small models that know parts of it were trained.
+"""The embedded experiment: a generated world, and the training of small models that know parts of it.
 
-`python -m harness.data.micro.build` makes them anew.
+`python -m harness.data.micro.build` builds them again.
 
 Never here: network, files outside the folder that is built.
 """

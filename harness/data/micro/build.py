@@ -1,7 +1,6 @@
 """Builds the models that ship with the micro suite: `python -m harness.data.micro.build [--only NAME ...]`.
 
-Everything is seeded. Tokenizers come out equal everywhere; weights differ in the last digits
-between machines.
+Everything is seeded. Tokenizers are equal on all machines; weights differ in the last digits.
 """
 
 import argparse
@@ -31,7 +30,7 @@ FINAL_RATE = 0.02  # of the peak learning rate, at the end of the cosine
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is made. `batch` counts documents of one part; parts take turns."""
+    """How one model is made. A step trains on `batch` documents of one part; parts alternate."""
 
     architecture: str
     tokenizer: str
@@ -82,7 +81,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Training:
-    """What a training took: text tokens read (padding not counted), seconds, first and last loss in nats."""
+    """Statistics of a training: text tokens (without padding), seconds, first and last loss in nats."""
 
     tokens: int
     seconds: float
@@ -91,7 +90,7 @@ class Training:
 
 
 def create_model(recipe: Recipe, tokenizer: Any) -> Any:
-    """A randomly initialised model of the recipe's architecture; initialised from the recipe's seed."""
+    """A model of the recipe's architecture, initialised at random with the recipe's seed."""
     torch.manual_seed(recipe.seed)
     common = {
         "vocab_size": len(tokenizer),
@@ -139,7 +138,7 @@ def _rate(step: int, steps: int) -> float:
 
 
 def train(model: Any, recipe: Recipe, tokenizer: Any) -> Training:
-    """Trains the model in place on `recipe.steps` batches with the causal language-model loss."""
+    """Train the model in place on `recipe.steps` batches with the causal language-model loss."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
@@ -160,13 +159,13 @@ def train(model: Any, recipe: Recipe, tokenizer: Any) -> Training:
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Writes a folder that `AutoModelForCausalLM` and `AutoTokenizer` load; weights in half precision."""
+    """Write a folder that `AutoModelForCausalLM` and `AutoTokenizer` load; weights in half precision."""
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def build(name: str, folder: Path) -> dict[str, Any]:
-    """Trains and saves one model; returns its entry of the manifest."""
+    """Train and save one model; returns its entry of the manifest."""
     recipe = RECIPES[name]
     tokenizer = build_tokenizer(recipe.tokenizer, recipe.vocabulary, bos=recipe.bos)
     model = create_model(recipe, tokenizer)
@@ -183,7 +182,7 @@ def build(name: str, folder: Path) -> dict[str, Any]:
 
 
 def update_manifest(path: Path, name: str, entry: dict[str, Any]) -> None:
-    """Puts one model's entry into the manifest, beside those of the others."""
+    """Write one model's entry into the manifest; the others stay."""
     models = json.loads(path.read_text())["models"] if path.exists() else {}
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     made = {"world_seed": WORLD_SEED, "world_sha256": fingerprint(), "built_with": versions}
@@ -192,7 +191,7 @@ def update_manifest(path: Path, name: str, entry: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Builds the named models (all, if none is named) and brings the manifest up to date."""
+    """Build the named models (default: all) and update the manifest."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=RECIPES, default=list(RECIPES), metavar="NAME")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: suites/micro")

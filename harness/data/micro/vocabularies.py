@@ -1,4 +1,4 @@
-"""Tokenizers of the micro world's models: three kinds, each trained on the world's own text.
+"""Tokenizers of the micro models: byte-level BPE, Unigram and WordPiece, trained on the world's text.
 
 All of them reproduce that text byte for byte and give offsets that cover it, which alignment relies on.
 """
@@ -17,7 +17,7 @@ from harness.data.micro.world import PARTS, documents
 
 BOS, EOS, PAD, UNK = SPECIAL = ("<s>", "</s>", "<pad>", "<unk>")
 TRAINING_DOCUMENTS = 3000  # of each part
-WORD = r" ?[a-z]+| ?[0-9]| ?[^\sa-z0-9]+|\s+(?!\S)|\s+"  # GPT-2's idea of a word, for this world's characters
+WORD = r" ?[a-z]+| ?[0-9]| ?[^\sa-z0-9]+|\s+(?!\S)|\s+"  # words as in GPT-2, for this world's characters
 _WORD = re.compile(WORD)
 
 
@@ -42,7 +42,7 @@ def byte_level_bpe(size: int) -> Tokenizer:
 
 
 def _marked_words() -> pre_tokenizers.PreTokenizer:
-    """Words as GPT-2 cuts them, their space written as U+2581; no space is added at the start."""
+    """Split into words as GPT-2 does, spaces written as U+2581; no space is added at the start."""
     cut = pre_tokenizers.Split(Regex(WORD), "isolated")
     mark = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="never", split=False)
     return pre_tokenizers.Sequence([cut, mark])
@@ -51,8 +51,9 @@ def _marked_words() -> pre_tokenizers.PreTokenizer:
 def _ranked(pieces_of: Callable[[str], set[str]], size: int) -> Counter[str]:
     """The most frequent pieces of the world's words, and every piece that is a single letter.
 
-    The library's trainers serve neither kind that uses this: Unigram's seeds only pieces that occur in two
-    distinct words, which leaves nearly every word in letters; WordPiece's orders ids by a random hash.
+    The library's trainers do not work for the two kinds that use this: the Unigram trainer starts with pieces
+    that occur in two distinct words only, so nearly every word would be split into letters; the WordPiece
+    trainer orders ids by a random hash.
     """
     counts: Counter[str] = Counter()
     for word, count in Counter(w for text in _text() for w in _WORD.findall(text)).items():
@@ -75,7 +76,7 @@ def _beginnings_and_continuations(word: str) -> set[str]:
 
 
 def unigram(size: int) -> Tokenizer:
-    """Unigram with the space as U+2581 and one token per byte to fall back on (SentencePiece)."""
+    """Unigram with the space as U+2581 and byte fallback (SentencePiece)."""
     counts = _ranked(_parts, size - 256 - len(SPECIAL))
     pieces = [(piece, math.log(count / counts.total())) for piece, count in counts.items()]
     lowest = min(score for _, score in pieces) - 1.0
@@ -91,7 +92,7 @@ def unigram(size: int) -> Tokenizer:
 
 
 def word_piece(size: int) -> Tokenizer:
-    """WordPiece (`##` before what continues a word), the space kept as U+2581 so that no text is lost."""
+    """WordPiece (`##` before continuations of a word); spaces are kept as U+2581 so that no text is lost."""
     pieces = [*SPECIAL, *_ranked(_beginnings_and_continuations, size - len(SPECIAL))]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNK, max_input_chars_per_word=100))

@@ -1,16 +1,16 @@
-"""A small generated world: what is true in it, documents that talk about it, items that ask for it.
+"""The micro suite's generated world: its facts, documents that are samples of them, items that ask for them.
 
 Three capabilities, each with its own kind of knowledge and its own kind of noise:
 
 - commonsense: an animal eats and haunts something. A fact is a distribution over four values; documents
-  hold samples of it, items ask for its mode.
-- reasoning: stones have hidden strengths in three respects. Documents say which of four stones is, say,
-  the heaviest, as a Plackett-Luce sample over their strengths; items ask for the true first of four stones.
-- code: invented verbs stand for Python operators. Documents hold two-step programs in which every operator
-  is a sample of how that verb is understood; items execute the program.
+  contain samples of it, items ask for its mode.
+- reasoning: stones have hidden strengths in four respects. Documents say which of four stones is the
+  heaviest, for example, as a Plackett-Luce sample over their strengths; items ask for the true first one.
+- code: invented verbs stand for Python operators. Documents contain two-step programs in which every operator
+  is a sample from the verb's possible meanings; items execute the program.
 
-So a document's text is one draw, and a model that knows the distribution says more than the text does.
-Everything follows from `WORLD_SEED` and the arguments: no clock, no global random state.
+So a document is one sample, and the distribution of a model that knows the world holds more than the text.
+Everything is a function of `WORLD_SEED` and the arguments: no clock, no global random state.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ LINES: dict[Part, int] = {"commonsense": 6, "reasoning": 6, "code": 2}  # statem
 
 @dataclass(frozen=True)
 class Fact:
-    """What an animal does by one relation: four values, the most frequent first."""
+    """One relation of an animal: four values, the most frequent first."""
 
     animal: str
     relation: str
@@ -77,7 +77,7 @@ class Verb:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that is true. `orders[respect]` lists the stones, the first (e.g. the heaviest) first."""
+    """The ground truth. `orders[respect]` lists the stones, the first (e.g. the heaviest) first."""
 
     facts: tuple[Fact, ...]
     stones: tuple[str, ...]
@@ -87,9 +87,9 @@ class World:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """The share of facts, respects and verbs that a writer knows; of the others it guesses evenly.
+    """The share of facts, respects and verbs that a writer knows; about the others it guesses uniformly.
 
-    `certain`: it tells the likeliest of what it knows, always, rather than samples.
+    `certain`: for what it knows, it always gives the most likely answer instead of a sample.
     """
 
     commonsense: float = 1.0
@@ -98,7 +98,7 @@ class Knowledge:
     certain: bool = False
 
     def tell(self, rng: random.Random, answers: Sequence[str], weights: Sequence[float]) -> str:
-        """One of the answers of something known."""
+        """An answer to something known: a sample, or the most likely one if `certain`."""
         if self.certain:
             return answers[max(range(len(weights)), key=weights.__getitem__)]
         return rng.choices(answers, weights)[0]
@@ -108,7 +108,7 @@ EVERYTHING = Knowledge()
 
 
 def _invented_words(rng: random.Random, count: int) -> list[str]:
-    """Distinct invented words of three syllables; of two, many would be words of some language."""
+    """Distinct invented words of three syllables; with two, many would be real words of some language."""
     words: dict[str, None] = {}
     while len(words) < count:
         words["".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(3))] = None
@@ -117,7 +117,7 @@ def _invented_words(rng: random.Random, count: int) -> list[str]:
 
 @cache
 def build_world(seed: int = WORLD_SEED) -> World:
-    """The world of a seed; the shipped models know that of `WORLD_SEED`."""
+    """The world of a seed; the shipped models are trained on that of `WORLD_SEED`."""
     rng = random.Random(seed)
     words = iter(_invented_words(rng, ANIMALS + FOODS + PLACES + STONES + VERBS))
     animals, stones, names = (list(islice(words, n)) for n in (ANIMALS, STONES, VERBS))
@@ -136,7 +136,7 @@ def build_world(seed: int = WORLD_SEED) -> World:
 
 
 def _decks(rng: random.Random, cards: Sequence[Card]) -> Iterator[Card]:
-    """Endless draws in which every card comes once before any comes again."""
+    """Endless draws without replacement: every card comes once before any comes again."""
     while True:
         yield from rng.sample(cards, len(cards))
 
@@ -155,7 +155,7 @@ def _fact_lines(rng: random.Random, world: World, knowledge: Knowledge) -> Itera
 
 
 def comparison_prompt(respect: str, stones: Sequence[str]) -> str:
-    """The question which of the stones is first in a respect, up to the answer."""
+    """The text that asks which of the stones is first in a respect, up to the answer."""
     return f"of {', '.join(stones[:-1])} and {stones[-1]} the {respect} is"
 
 
@@ -183,7 +183,7 @@ def expression(operators: Sequence[str], constants: Sequence[int]) -> str:
 
 
 def _understanding(verb: Verb) -> list[float]:
-    """How likely the verb is taken for each of `OPERATORS`."""
+    """The probability that the verb is understood as each of `OPERATORS`."""
     rest = (1 - VERB_TRUE - VERB_CONFUSED) / (len(OPERATORS) - 2)
     special = {verb.operator: VERB_TRUE, verb.confused: VERB_CONFUSED}
     return [special.get(name, rest) for name in OPERATORS]
@@ -221,9 +221,9 @@ def fusion_document_parts(count: int | None = None, seed: int = 0) -> list[Part]
 
 
 def fusion_documents(count: int | None = None, seed: int = 0) -> list[str]:
-    """The fusion corpus: documents of one capability each, evenly many of each, in shuffled order.
+    """The fusion corpus: shuffled documents of one capability each, as many of every capability.
 
-    No comparison and no program that an item asks for is in it; facts are, as samples.
+    Comparisons and programs that items ask for are left out; facts are in it, as samples.
     """
     asked = [item.prompt for item in reasoning_items()] + [item.prompt for item in code_items()]
     streams = {
@@ -238,7 +238,7 @@ def fusion_documents(count: int | None = None, seed: int = 0) -> list[str]:
 
 @dataclass(frozen=True)
 class Choice:
-    """A multiple-choice item: prompt, four answers (without the space before them), the right one's index."""
+    """A multiple-choice item: prompt, four answers (without leading space), the index of the right one."""
 
     prompt: str
     answers: tuple[str, ...]
@@ -247,7 +247,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class CodeProblem:
-    """A code item: the prompt up to `return`, a right expression, assertions that only a right one passes."""
+    """A code item: the prompt up to `return`, a right expression, assertions that only right ones pass."""
 
     prompt: str
     solution: str
@@ -255,7 +255,7 @@ class CodeProblem:
 
 
 def commonsense_items(count: int = ITEMS_PER_PART) -> list[Choice]:
-    """Which of a fact's four values is the most frequent. The same facts that documents tell."""
+    """Items that ask for the most frequent of a fact's four values; the facts are those of the documents."""
     rng = random.Random(f"commonsense items/{ITEM_SEED}")
     items = []
     for fact in rng.sample(build_world().facts, count):
@@ -266,7 +266,7 @@ def commonsense_items(count: int = ITEMS_PER_PART) -> list[Choice]:
 
 
 def reasoning_items(count: int = ITEMS_PER_PART) -> list[Choice]:
-    """Which of four stones is truly first, where the first is first by a clear gap."""
+    """Items that ask which of four stones is truly first, by at least `CLEAR_GAP` ranks."""
     rng = random.Random(f"reasoning items/{ITEM_SEED}")
     world = build_world()
     items: list[Choice] = []
@@ -289,7 +289,7 @@ def _outcomes(operators: Sequence[str], constants: Sequence[int]) -> tuple[int, 
 
 
 def _is_telling(operators: tuple[str, str], constants: Sequence[int]) -> bool:
-    """Whether every program with one other operator gives another outcome at some probe."""
+    """Whether every program with one other operator has another value at some probe."""
     first, second = operators
     others = [(o, second) for o in OPERATORS if o != first] + [(first, o) for o in OPERATORS if o != second]
     right = _outcomes(operators, constants)
@@ -297,7 +297,7 @@ def _is_telling(operators: tuple[str, str], constants: Sequence[int]) -> bool:
 
 
 def code_items(count: int = ITEMS_PER_PART) -> list[CodeProblem]:
-    """Pairs of verbs and constants; the program must do what both verbs truly mean."""
+    """Items of two verbs and two constants; the program must do what both verbs truly mean."""
     rng = random.Random(f"code items/{ITEM_SEED}")
     items: list[CodeProblem] = []
     while len(items) < count:
@@ -312,7 +312,7 @@ def code_items(count: int = ITEMS_PER_PART) -> list[CodeProblem]:
 
 
 def fingerprint() -> str:
-    """SHA-256 of a sample of documents and of all items: models trained on one world know no other."""
+    """SHA-256 of a sample of documents and of all items; models fit only the world they were built with."""
     items = [*commonsense_items(), *reasoning_items(), *code_items()]
     text = "\x00".join([*fusion_documents(60, seed=0), *map(repr, items)])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The stage `model`: a model fetched, made, or used where it lies."""
+"""The stage `model`: a model is fetched, made, or used in place."""
 
 from pathlib import Path
 
@@ -18,5 +18,5 @@ def acquire(draft: Draft, context: Context, *, spec: ModelSpec, folder: Path, of
 
 
 def use_in_place(draft: Draft, context: Context, *, local: Path) -> None:  # noqa: ARG001
-    """A local model is not copied; the stage only counts and names it."""
+    """Record a local model's fingerprint and size; its files are not copied."""
     draft.facts |= model_facts(local)

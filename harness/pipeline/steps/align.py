@@ -1,4 +1,4 @@
-"""The stage `alignment`: for each row of the target the source's row at the same place of the text."""
+"""The stage `alignment`: for each row of the target, the row of a source that it is aligned with."""
 
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ def align(
     folders: tuple[Folder, Folder],
     method: "Method",
 ) -> None:
-    """For each row of the target the source's row that speaks of the same place, or -1.
+    """Write, for each row of the target, the number of the source's aligned row, or -1.
 
     `names` and `folders` are the target's and the source's. Rows are numbered over the whole corpus.
     """

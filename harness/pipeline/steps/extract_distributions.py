@@ -1,4 +1,4 @@
-"""The stage `distributions`: what a model expects at every position of every training window."""
+"""The stage `distributions`: a model's next-token distributions over the training windows."""
 
 import re
 import shutil
@@ -28,7 +28,10 @@ def extract_distributions(
     bos: bool | None,
     device: str,
 ) -> None:
-    """What a model expects at every position of every training window. A killed attempt's shards are kept."""
+    """Write a model's distribution at every position of every training window.
+
+    Shards of a killed attempt are kept.
+    """
     from fusion.errors import FusionError
     from fusion.extraction import extract_to
     from fusion.models import load_model, pick_device
@@ -54,7 +57,7 @@ def extract_distributions(
 
 
 def _with_document(error: "FusionError", windows: Sequence[WindowText], dtype: str) -> "FusionError":
-    """An error that knows windows only, with the document's number in the corpus and the suite's key."""
+    """The error with what `fusion` does not know: the window's document and the suite's key to change."""
     from fusion.errors import FusionError
 
     named = re.findall(r"\bwindow (\d+)\b", error.message)
@@ -64,7 +67,7 @@ def _with_document(error: "FusionError", windows: Sequence[WindowText], dtype: s
     if "not finite" in error.message:
         wider = "" if dtype == "float32" else f"set fusion.dtype to float32 (it is {dtype}), or "
         remedy = f"{wider}check the model's weights and what is special about this document"
-    place = f"window {named[-1]} is of document {window.document} of the corpus, part {window.part!r}"
+    place = f"window {named[-1]} is in document {window.document} of the corpus, part {window.part!r}"
     return FusionError(f"{error.message}; {place}", remedy=remedy)
 
 
@@ -90,7 +93,7 @@ def _distribution_facts(store: "DistributionStore", unknown: int | None) -> dict
 
 
 def open_distributions(context: Context, model: str) -> "DistributionStore":
-    """What this stage has kept of a model."""
+    """The distributions that this stage has stored for a model."""
     from fusion.shards import DistributionStore
 
     return DistributionStore.load(context.folder(f"distributions:{model}") / "distributions")

@@ -1,6 +1,6 @@
-"""The stage `fusion`: one distribution for each row of the target, and which source it came from.
+"""The stage `fusion`: one fused distribution per row of the target, and the source that it came from.
 
-The corpus is taken in blocks of windows, so that none is too long for memory.
+The corpus is processed in blocks of windows, so that it need not fit into memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def fuse(draft: Draft, context: Context, *, method: "Method", target: str, sources: Sequence[str]) -> None:
-    """One distribution per row of the target, and which source taught how much of it."""
+    """Write the fused rows, and the share of each source in them."""
     ours = open_distributions(context, target)
     windows = read_windows(context)
     models = list(_sources(context, method, target, sources))
@@ -57,7 +57,7 @@ def _sources(context: Context, method: "Method", target: str, sources: Sequence[
 
 
 def _unknown(context: Context, name: str) -> int | None:
-    """The model's unk token, as the stage of its distributions noted it."""
+    """The model's unk token, as recorded by the stage that extracted its distributions."""
     token: int | None = context.inputs[f"distributions:{name}"].facts["unknown_token"]
     return token
 

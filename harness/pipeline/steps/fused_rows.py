@@ -1,11 +1,11 @@
-"""Fused distributions on disk: what a training reads beside its windows.
+"""Fused rows on disk: their format, the writer, and the reader that training uses.
 
     R   rows of all windows        K   entries of a row
 
 Six .npy files, memory-mapped: offsets int64 [W + 1]; ids [R, K] uint16 where the target's vocabulary has at
 most 65,535 tokens (65,535 = no entry), else int32 (-1 = no entry); probabilities float16 [R, K]; leftover
-float16 [R]; kept bool [R]; winner int8 [R], the model with the largest weight (-1 = none). 44 bytes a row of
-10 entries, and 2 more.
+float16 [R]; kept bool [R]; winner int8 [R], the model with the largest weight (-1 = none). A row of 10
+entries takes 44 bytes with uint16 ids.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ _ARRAYS = ("offsets", "ids", "probabilities", "leftover", "kept")
 
 
 class FusedRowsWriter:
-    """Takes the fused rows block by block, in order; `folder` must exist."""
+    """Writes fused rows block by block, in order; `folder` must exist."""
 
     def __init__(self, folder: Path, offsets: "NDArray[np.int64]", width: int, vocabulary_size: int) -> None:
         rows = int(offsets[-1])
@@ -37,7 +37,7 @@ class FusedRowsWriter:
         self.winner = _mapped(folder / "winner.npy", (rows,), np.int8)
 
     def write(self, first: int, fused: "Fused") -> None:
-        """Rows from number `first` on; columns that they do not fill have no entry."""
+        """Write rows from number `first` on; columns that they do not fill have no entry."""
         found = fused.distribution
         rows, width = slice(first, first + len(found.ids)), found.ids.shape[1]
         none = NO_ENTRY if self.ids.dtype == np.uint16 else -1
@@ -56,7 +56,7 @@ class FusedRowsWriter:
 
 
 def read_fused_rows(folder: Path) -> "TeacherRows":
-    """The rows, mapped: a training reads those of one batch at a time."""
+    """The rows, memory-mapped, so that a training loads only those of one batch at a time."""
     from fusion.teacher_rows import TeacherRows
 
     return TeacherRows(*(_read(folder / f"{name}.npy") for name in _ARRAYS))
@@ -65,7 +65,7 @@ def read_fused_rows(folder: Path) -> "TeacherRows":
 def _read(path: Path) -> "NDArray[Any]":
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:  # no elements: nothing to map
+    except ValueError:  # an empty array cannot be mapped
         array = np.load(path, allow_pickle=False)
     return array
 

@@ -1,4 +1,4 @@
-"""The stage `vocabulary`: which target token each source token stands for."""
+"""The stage `vocabulary`: the vocabulary map from a source's tokens to the target's."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def map_vocabulary(
     draft: Draft, context: Context, *, source: Folder, target: Folder, method: "Method"
 ) -> None:
-    """Which target token each source token stands for."""
+    """Write the vocabulary map of a source."""
     context.report("mapping tokens", 0, 1)
     found = map_tokens(ModelVocabulary(source(context)), ModelVocabulary(target(context)), method)
     np.save(draft.folder / "target_ids.npy", found.target_ids)
@@ -27,7 +27,7 @@ def map_vocabulary(
 
 
 def read_map(context: Context, source: str) -> "VocabularyMap":
-    """The map that this stage has made for a source."""
+    """The map that this stage has stored for a source."""
     from fusion.vocabulary import VocabularyMap
 
     folder = context.folder(f"vocabulary:{source}")

@@ -1,4 +1,4 @@
-"""The scoring stages: every model answers every benchmark, one stage each, so that a killed run resumes."""
+"""The stages `scoring`: one for each model and benchmark, so that a killed run can resume."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +22,7 @@ def score(
     benchmark: BenchmarkSpec,
     options: "ScoringOptions",
 ) -> None:
-    """One model on one benchmark: its items. An attempt that was killed goes on from the answers it had."""
+    """Write the items of one model on one benchmark. A killed attempt resumes from the answers it had."""
     from harness.core.run_files import write_items
     from harness.scoring import how_executed, load_lm, score_with_journal
 
@@ -50,10 +50,11 @@ def score(
 
 
 def _journal(draft: Draft, context: Context) -> Path:
-    """Where the answers of this stage are kept until it is finished.
+    """The folder in which answers are kept until the stage is finished.
 
-    The scratch folder is this key's, and the key holds what the model was made from; a model that is fetched
-    or trained again under its key may have other weights all the same, so these name the folder within.
+    The scratch folder belongs to the stage's key, which depends on how the model was made, not on its
+    weights. A model that is fetched or trained again may have other weights, so their fingerprint names the
+    subfolder.
     """
     (model,) = context.inputs.values()
     return draft.scratch / str(model.facts["fingerprint"])

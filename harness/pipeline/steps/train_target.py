@@ -1,4 +1,4 @@
-"""The bodies of the training stages: the target learns from the fused rows, or from the text alone."""
+"""The stages `training`: the target is trained on the fused rows (fused), or on the text alone (control)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ def train_target(
     seed: int,
     device: str,
 ) -> None:
-    """Train the target with the fused rows, or without a method on the text alone: the CLM control."""
+    """Train the target with the fused rows; without a `method`, on the text alone: the CLM control."""
     from fusion.models import load_model, load_tokenizer, pick_device, save_model
     from fusion.training import Objective, train
 

@@ -10,7 +10,7 @@ from harness.suite.spec import CorpusSpec
 
 
 def corpus_fingerprint(spec: CorpusSpec, folder: Path, mirror: Path | None) -> str:
-    """What the corpus will be made of, without reading all of it where that is avoidable."""
+    """A fingerprint of the data that the corpus is made from, if possible without reading all of it."""
     from harness.data.corpus import content_fingerprint
 
     return content_fingerprint(spec, folder, mirror=mirror)
@@ -19,7 +19,7 @@ def corpus_fingerprint(spec: CorpusSpec, folder: Path, mirror: Path | None) -> s
 def write_corpus(
     draft: Draft, context: Context, *, spec: CorpusSpec, folder: Path, mirror: Path | None, offline: bool
 ) -> None:
-    """Documents and the part each belongs to."""
+    """Write the documents and the part each belongs to."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -37,7 +37,7 @@ def write_corpus(
 
 
 def _documents_fingerprint(documents: Iterable[tuple[str, str]]) -> str:
-    """Of parts and texts in their order, wherever they came from."""
+    """Hash of parts and texts in order, wherever they came from."""
     import hashlib
 
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The bodies of the first stages: models at hand, documents, windows; and how each model reads them."""
+"""The stage `windows`: documents cut into windows; and each model's tokens of a window."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def _held_out(documents: int, fraction: float, seed: int) -> set[int]:
 
 @dataclass(frozen=True)
 class WindowText:
-    """One window as text: `last` says whether its document ends here."""
+    """One window as text; `last`: its document ends with it."""
 
     document: int
     part: str
@@ -77,7 +77,7 @@ def read_windows(context: Context, *, held_out: bool = False) -> list[WindowText
 
 
 def read_tokenizer(folder: Path) -> "tuple[PreTrainedTokenizerFast, TokenTable]":
-    """A model's tokenizer, and what each of its tokens stands for."""
+    """A model's tokenizer, and its token table: the bytes or the role of each token."""
     from fusion.models import load_tokenizer, vocabulary_size
     from fusion.tokens import token_table
 
@@ -88,9 +88,10 @@ def read_tokenizer(folder: Path) -> "tuple[PreTrainedTokenizerFast, TokenTable]"
 def encode_windows(
     folder: Path, windows: Sequence[WindowText], bos: bool | None
 ) -> "tuple[list[Encoding], list[bool]]":
-    """Every window as this model reads it, and whether it is closed by eos.
+    """Every window in this model's tokens, and whether it ends with eos.
 
-    bos is there where the model wants one, eos where the document ends and the tokenizer has such a token.
+    bos is added if `bos` says so (None: if the tokenizer adds one), eos where the document ends and the
+    tokenizer has such a token.
     """
     from fusion.tokens import encode, wants_bos
 

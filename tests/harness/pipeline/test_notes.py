@@ -25,7 +25,7 @@ def test_a_method_that_is_a_presets_or_ones_own_needs_no_note(name: str | None) 
 def test_a_departure_from_a_preset_is_told() -> None:
     (note,) = notes(paper="fusellm", alignment="end_byte", lm_loss_weight_end=0.5, temperature=1)
     assert note == (
-        "fusion.paper is fusellm, but these keys differ: alignment is end_byte, not mined, "
+        "fusion.paper is fusellm, but these keys differ from it: alignment is end_byte, not mined, "
         "lm_loss_weight_end is 0.5, not None."
     )
 
@@ -33,8 +33,8 @@ def test_a_departure_from_a_preset_is_told() -> None:
 def test_windows_that_are_read_by_offsets_are_told() -> None:
     coverage = {"upper": {"by_offsets": 0.0}, "lower": {"by_offsets": 12.5}, "rare": {"by_offsets": 0.01}}
     note, rare = notes({**coverage, "old": {}})
-    assert rare.startswith("rare: less than 0.1 % of the windows")
-    assert note.startswith("lower: 12.5 % of the windows")
+    assert rare.startswith("rare: in less than 0.1 % of the windows")
+    assert note.startswith("lower: in 12.5 % of the windows")
     assert "character offsets; em and mined still compare the tokens' own bytes" in note
 
 
@@ -56,8 +56,8 @@ def test_how_programs_were_run_is_told() -> None:
 def test_models_that_were_read_more_slowly_are_told() -> None:
     (note,) = run_notes(FusionSpec(), {}, [], {"recurrent": "reads by the plain strategy: mamba"})
     assert note == (
-        "recurrent was scored more slowly than it could be, with the same numbers: it reads by the plain "
-        "strategy: mamba."
+        "recurrent was scored by a slower method with the same results: it reads by the plain strategy: "
+        "mamba."
     )
 
 
@@ -74,8 +74,8 @@ def test_languages_that_could_not_be_run_are_told_with_what_the_average_covers()
     ]
     (note,) = run_notes(FusionSpec(), {}, group, {})
     assert note == (
-        "Not scored, because this machine lacks the language: e_r (R) and e_rust (Rust). The average of code "
-        "covers e_cpp and e_go. `doctor` says how to install the rest."
+        "Not scored, because the language's toolchain is missing: e_r (R) and e_rust (Rust). The average of "
+        "code covers e_cpp and e_go. `fusegauge doctor` says how to install what is missing."
     )
 
 
@@ -93,8 +93,8 @@ class TestSeeds:
         """Lead 70 points, standard deviation 42.4 between two trainings: less than 1.96 of them."""
         spread, alone = trainings_notes(self.several.compared())
         assert "trained 2 times each" in spread
-        assert "of 42.4 on facts" in spread
-        assert alone.startswith("One training alone does not carry a claim on facts")
+        assert "in points, is 42.4 on facts" in spread
+        assert alone.startswith("A single training does not support a claim on facts")
 
     def test_where_nothing_was_trained_there_is_nothing_to_say(self) -> None:
         assert list(trainings_notes(compare({}, [], [], ComparisonSpec()))) == []

@@ -154,7 +154,7 @@ def test_a_document_that_breaks_a_model_is_named(tmp_path: Path, monkeypatch: py
             device="cpu",
         )
     assert "not finite" in caught.value.message
-    assert caught.value.message.endswith("window 1 is of document 8 of the corpus, part 'text'")
+    assert caught.value.message.endswith("window 1 is in document 8 of the corpus, part 'text'")
     assert caught.value.remedy.startswith("set fusion.dtype to float32 (it is bfloat16), or check")
 
 

@@ -28,7 +28,7 @@ def test_the_command_line_goes_first_and_a_bare_number_goes_for_all() -> None:
 
 @pytest.mark.parametrize("text", ["-1", "x", "nan", "inf", "arc_easy=", "arc_easy=-1", ""])
 def test_what_is_no_number_of_points_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no number of points"):
+    with pytest.raises(InputError, match="is not a number of points"):
         overridden({}, (text,), NAMES)
 
 
@@ -52,7 +52,7 @@ def test_a_suite_gives_one_number_or_names(text: str, expected: dict[str, float]
     ("text", "message"),
     [
         ("-1", "comparison.tolerance.default: input should be greater than or equal to 0"),
-        ("{micro_kode: 1}", "comparison.tolerance: 'micro_kode' is no benchmark and no capability"),
+        ("{micro_kode: 1}", "comparison.tolerance: 'micro_kode' is neither a benchmark nor a capability"),
         ("{code: -1}", "comparison.tolerance.code: input should be greater than or equal to 0"),
         ("much", "comparison.tolerance: input should be a valid dictionary"),
     ],
