@@ -1,7 +1,7 @@
-"""Statistics over items, from what every model answered to the verdict.
+"""Paired statistics over items: scores, differences, intervals, tests and the verdict.
 
-`compare.compare` is the way in: items of all models -> rows with scores, differences, intervals and p-values.
-What depends on random numbers takes a seed; equal items give equal results, bit for bit.
+The entry point is `compare.compare`: items of all models -> rows with scores, differences, intervals and
+p-values. Everything random is seeded; equal items give bit-identical results.
 
-Never here: files, clocks, random state of the process, printing.
+Never here: files, clocks, the process-wide random state, printing.
 """

@@ -1,13 +1,13 @@
-"""What training changed, item by item: gained, lost, transferred, interfered with, and the bound. Pure.
+"""Items gained, lost, transferred and interfered with by training, and the gap to the oracle. Pure.
 
-Notation, all [n] on the same items by the headline metric, turned so that more is better:
+Notation, all [n] on the same items by the headline metric, with signs such that higher is better:
     before  the target before training
     after   a trained model (fused, or the control: what training alone changes)
-    best    the best of the target before and all sources: the oracle, who always asks the right model
-An item is gained where after > before and lost where after < before; of several trainings the counts are
-rounded means. A gained item is transferred where a source has more than the target had; a lost one is
-interference where a source kept more than is left. The control's transfers are the yardstick: no source
-taught it, so what it "transfers" came by the text alone.
+    best    the best of the target before and all sources: the oracle, which picks the best model per item
+An item is gained where after > before and lost where after < before; for several trainings the counts are
+rounded means. A gained item is transferred where a source scores higher than before; a lost one is
+interference where a source scores higher than after. The control shows what to subtract: no source taught it,
+so its "transferred" items come from the text alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ TRAINED = (Role.CONTROL, Role.FUSED)
 def changes_of(
     outcomes: Sequence[Outcomes], models: Sequence[tuple[str, Role]], spec: ComparisonSpec
 ) -> Iterator[Change]:
-    """A change for each headline row and trained model; none without the target before training."""
+    """One Change per headline row and trained model; none without the target before training."""
     target = next((name for name, role in models if role is Role.TARGET), None)
     trained = [(name, role) for name, role in models if role in TRAINED]
     sources = [name for name, role in models if role is Role.SOURCE]
@@ -71,7 +71,7 @@ def _change(
 
 
 def _any_above(taught: Mapping[str, Floats], bound: Floats) -> NDArray[np.bool_]:
-    """Where some source has more than `bound` [S, n]."""
+    """Where at least one source scores higher than `bound` [S, n]."""
     above = np.zeros(bound.shape, dtype=bool)
     for values in taught.values():
         above |= values > bound
@@ -79,7 +79,7 @@ def _any_above(taught: Mapping[str, Floats], bound: Floats) -> NDArray[np.bool_]
 
 
 def _count(found: NDArray[np.bool_]) -> int:
-    """Items, of [S, n]; of several trainings their mean number, rounded."""
+    """Number of items found in [S, n], averaged over the S trainings and rounded."""
     return round(float(found.sum()) / len(found))
 
 
@@ -92,7 +92,7 @@ def _gap(
 ) -> tuple[float | None, float | None, float | None]:
     """Percent of the gap to the oracle that is closed, and its bootstrap interval.
 
-    No interval where so many resamples have no gap at all that they could hide one of its ends.
+    No interval where too many resamples have no gap to determine both of its bounds.
     """
     design = row.design
     whole = float(np.sum(design.weights * gap))

@@ -1,14 +1,15 @@
-"""Items of several models -> what the fused target gained and lost against each of the others.
+"""Comparison of all models on all benchmarks: items -> rows of scores and paired differences.
 
 Rules
 - Every model must have been scored on the same items; they are paired by the item's hash.
 - A metric whose scores all lie in [0, 1] is a share and is shown in percent. Any other metric (perplexity,
-  for example) keeps its own unit, "score", and joins no average.
-- Lower is better for bits per byte and the metrics in LOWER_IS_BETTER; there a negative difference is good.
-- Bits per byte is the mean over the items where every model has it; each item counts the same.
-- A capability's average counts each of its benchmarks the same (macro mean of headline metrics); overall
-  counts each capability the same.
-- Intervals, tests, correction and power: `differences`. What was gained and lost: `changes`.
+  for example) keeps its own unit, "score", and is part of no average.
+- Lower is better for bits per byte and the metrics in LOWER_IS_BETTER; there a negative difference is an
+  improvement.
+- Bits per byte is the mean over the items where all models have it, with equal weights.
+- A capability's average is the macro mean of its benchmarks' headline metrics; overall is the macro mean of
+  the capabilities.
+- Intervals, tests, correction and power: `differences`. Gained and lost items: `changes`.
 """
 
 from collections import Counter
@@ -28,7 +29,7 @@ from harness.suite.spec import ComparisonSpec
 
 LOWER_IS_BETTER = frozenset(
     {BITS_PER_BYTE, "perplexity", "word_perplexity", "byte_perplexity", "brier_score", "ter", "timed_out"}
-)  # lm-eval's own per-document "perplexity" is a log-likelihood; scoring refuses it
+)  # lm-eval's per-document "perplexity" is a log-likelihood; scoring refuses it
 
 ItemsByModel = Mapping[str, Sequence[Item]]
 Trainings = Mapping[str, Sequence[str]]
@@ -36,7 +37,7 @@ ONCE: Trainings = {}
 
 
 def higher_is_better(metric: str) -> bool:
-    """The direction of a metric (or `metric,filter`), for comparison and regression check alike."""
+    """The direction of a metric (or `metric,filter`), used by comparison and regression check."""
     return metric.partition(",")[0] not in LOWER_IS_BETTER
 
 
@@ -49,10 +50,10 @@ def compare(
 ) -> Comparison:
     """Compare all models on all benchmarks that were scored; `items` is benchmark -> model -> items.
 
-    `trainings` names, of models that were trained several times, all trainings in a common order of seeds;
-    `items` has each of them, and the model's scores are their means.
+    `trainings` lists, for models trained several times, the names of all trainings in the same order of
+    seeds; `items` has each of them, and the model's scores are their means.
 
-    Raises InputError where a model lacks a benchmark, an item or a metric that another one has.
+    Raises InputError where a benchmark, an item or a metric is missing for one model and present for another.
     """
     outcomes = list(_outcomes(items, [name for name, _ in models], benchmarks, trainings))
     in_all = overall(outcomes)
@@ -70,7 +71,7 @@ def compare(
 
 
 def same_items(benchmark: str, items: ItemsByModel, models: Sequence[str]) -> dict[str, list[Item]]:
-    """Each model's items in one common order. Raises InputError that names what differs."""
+    """Each model's items in one common order. Raises InputError naming the differences."""
     for name in models:
         if name not in items:
             raise InputError(
@@ -79,7 +80,7 @@ def same_items(benchmark: str, items: ItemsByModel, models: Sequence[str]) -> di
             )
     for name in models[1:]:
         _require_equal(benchmark, (models[0], items[models[0]]), (name, items[name]))
-    # a stable sort: documents that occur twice keep their own order and pair up
+    # a stable sort: documents that occur twice keep their order and are paired
     return {name: sorted(items[name], key=lambda i: i.item) for name in models}
 
 
@@ -119,7 +120,7 @@ def _outcomes(
 
 def _benchmark_outcomes(entry: BenchmarkEntry, items: Mapping[str, Sequence[Item]]) -> Iterator[Outcomes]:
     present = {metric for each in items.values() for metric in metrics_of(each)}
-    # no scores at all: model-written code was not run; only its likelihood is known
+    # no scores at all: model-written code was not executed; only likelihoods are known
     for position, metric in enumerate(entry.metrics if present else ()):
         yield _metric_outcomes(entry, metric, position == 0, items, present)
     yield from _bits_per_byte(entry, items)
@@ -137,7 +138,7 @@ def _metric_outcomes(
 
 
 def is_share(values: Iterable[Floats]) -> bool:
-    """Whether all scores lie in [0, 1]: they are shown in percent then, else in their own unit."""
+    """Whether all scores lie in [0, 1]: then they are shown in percent, otherwise in their own unit."""
     return all(bool(np.all((v >= 0) & (v <= 1))) for v in values)
 
 
@@ -155,7 +156,7 @@ def _require_metric(
     if broken is not None:
         raise InputError(
             f"{benchmark}: {metric} of {model} is {broken.scores[metric]} on item {broken.item}",
-            remedy="look at the model's weights and at the task's metric: scores must be finite numbers",
+            remedy="check the model's weights and the task's metric: scores must be finite numbers",
         )
 
 
@@ -173,7 +174,7 @@ def _finite(value: float | None) -> float:
 
 
 def _first(items: Mapping[str, Sequence[Item]]) -> Sequence[Item]:
-    """One model's items: what was asked is the same for all."""
+    """One model's items; the prompts are the same for all models."""
     return next(iter(items.values()))
 
 

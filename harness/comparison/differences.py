@@ -1,13 +1,13 @@
-"""Outcomes -> rows: every model's score, and fused minus each of the others with interval, test and reach.
+"""Rows with scores and paired differences: intervals, tests, corrections, minimum detectable effects.
 
 Rules
-- p-values: exact McNemar where all scores are 0 or 1, all items weigh the same and share nothing; else sign
-  flips of the weighted differences, a cluster's items flipped as one. Several trainings: `seed_variance`.
+- p-values: exact McNemar where all scores are 0 or 1, all items weigh the same and none share a passage; else
+  sign flips of the weighted differences, all items of a cluster together. Several trainings: `seed_variance`.
 - `p_adjusted` is corrected, by Holm or Benjamini and Hochberg, over a family: the rows of one kind
-  (capability averages; headline metrics; other metrics; bits per byte of either; overall), every opponent.
-- `smallest` is the smallest true difference that so many items would have shown with a probability of 80 % at
-  the uncorrected level: for McNemar's test exact, with the share of items on which these two models differed;
-  else (z_(1 - alpha/2) + z_0.8) standard errors.
+  (capability averages; headline metrics; other metrics; bits per byte of either; overall), all opponents.
+- `smallest` is the minimum detectable effect: the smallest true difference detected with 80 % power at the
+  uncorrected level. For McNemar's test it is exact, with the share of items on which these two models
+  differed; otherwise it is (z_(1 - alpha/2) + z_0.8) standard errors.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,12 +39,12 @@ CORRECTIONS: Mapping[str, Correction] = {"holm": holm, "bh": benjamini_hochberg}
 
 
 def rows_of(outcomes: Sequence[Outcomes], models: Models, spec: ComparisonSpec) -> tuple[Row, ...]:
-    """All rows, their p-values corrected together."""
+    """All rows, with p-values corrected per family."""
     return adjusted([row_of(o, models, spec) for o in outcomes], CORRECTIONS[spec.correction])
 
 
 def row_of(outcomes: Outcomes, models: Models, spec: ComparisonSpec) -> Row:
-    """One row; its `p_adjusted` are still to be filled in."""
+    """One row, without `p_adjusted`."""
     weights = outcomes.design.weights
     cells = [
         Cell(model=name, role=role, value=float(np.mean(weights * outcomes.values[name])), n=outcomes.n)
@@ -64,7 +64,7 @@ def row_of(outcomes: Outcomes, models: Models, spec: ComparisonSpec) -> Row:
 
 
 def _differences(outcomes: Outcomes, models: Models, spec: ComparisonSpec) -> Iterator[Difference]:
-    """Fused minus every other model; nothing where no model is fused."""
+    """Fused minus every other model; empty without a fused model."""
     fused = next((name for name, role in models if role is Role.FUSED), None)
     for name, role in models:
         if fused is not None and name != fused:
@@ -95,7 +95,7 @@ def _difference(
 
 @dataclass(frozen=True)
 class _Estimate:
-    """What the statistics say of a mean difference, in the row's unit."""
+    """Interval, p-value, minimum detectable effect and spread between trainings, in the row's unit."""
 
     interval: tuple[float, float]
     p_value: float
@@ -138,15 +138,15 @@ def _right_or_wrong(unit: Unit, *values: Floats) -> bool:
 
 @lru_cache(maxsize=4096)
 def _percent_found(n: int, discordant: int, confidence: float) -> float | None:
-    """Percentage points; where no item differed, one is taken to: the share is small, not nothing."""
+    """Percentage points. If no item differed, one is assumed to: the true share is small, not zero."""
     found = smallest_difference(n, alpha=1 - confidence, discordant=max(discordant, 1) / n)
     return None if found is None else 100 * found
 
 
 def _rng(seed: int, outcomes: Outcomes, opponent: str) -> np.random.Generator:
-    """A stream of its own for every cell: adding a benchmark or a model moves no other interval.
+    """An independent random stream per cell: adding a benchmark or a model changes no other interval.
 
-    The average of a single benchmark draws as its headline row does, so that both say the same.
+    The average of a single benchmark uses the stream of its headline row, so that both are equal.
     """
     metric = SCORE if outcomes.headline else outcomes.metric
     label = "\0".join((outcomes.capability, *sorted(set(outcomes.strata)), metric, opponent))

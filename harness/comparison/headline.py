@@ -1,4 +1,4 @@
-"""The verdict in everyday words, with its certainty: what a reader of one line should take away."""
+"""The headline: the verdict in one plain sentence with its certainty, and what that certainty means."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +38,8 @@ def headline(
     correction: Literal["holm", "bh"],
     whole: Difference | None,
 ) -> str:
-    """The answer with its certainty as one sentence; then how it was compared, what the certainty means, and
-    the difference over all capabilities, `whole`, where there are several. `against` names the opponent.
+    """The answer with its certainty in one sentence, then what the certainty means, then the difference
+    averaged over all capabilities (`whole`, if there are several). `against` names the opponent.
     """
     sure = [f for f in findings if f.sure]
     first = f"{_effect(findings)}; certainty: {_certainty(sure)}." if sure else f"{_effect(findings)}."
@@ -59,7 +59,7 @@ def _effect(findings: Sequence[CapabilityDifference]) -> str:
 
 def _whole(difference: Difference) -> str:
     between = interval(difference.low, difference.high)
-    return f"Over all capabilities: {signed(difference.difference)} points ({between})."
+    return f"Average over all capabilities: {signed(difference.difference)} points (interval {between})."
 
 
 def _certainty(sure: Sequence[CapabilityDifference]) -> str:
@@ -68,10 +68,16 @@ def _certainty(sure: Sequence[CapabilityDifference]) -> str:
 
 
 def _meaning(sure: Sequence[CapabilityDifference], correction: Literal["holm", "bh"]) -> str:
-    """The certainty in the terms of the error that the correction holds."""
+    """What the certainty means: the error rate that the correction controls."""
     if correction == "bh":
-        return f"of claims made in this way at most {number(100 * sure[0].alpha)} % are expected to be false"
-    return f"without any effect {_frequency(_least_sure(sure))} such comparisons would claim as much"
+        return (
+            f"of all differences called significant in this way, at most {number(100 * sure[0].alpha)} % are "
+            "expected to be false"
+        )
+    return (
+        f"if fusion had no effect, {_frequency(_least_sure(sure))} such comparisons would show a difference "
+        "this large"
+    )
 
 
 def _least_sure(sure: Sequence[CapabilityDifference]) -> float:
@@ -83,7 +89,7 @@ def _frequency(p: float) -> str:
 
 
 def _hidden(findings: Sequence[CapabilityDifference]) -> str:
-    """What the items would have shown: the absence of a claim is no claim of absence."""
+    """The minimum detectable effects: no significant difference does not mean that there is none."""
     reach = [
         f"{number(f.difference.smallest)} points on {f.capability}"
         for f in findings
@@ -91,4 +97,4 @@ def _hidden(findings: Sequence[CapabilityDifference]) -> str:
     ]
     if not reach:
         return "there are too few items to tell"
-    return f"in 4 of 5 cases the items show a true difference of {listed(reach)}; a smaller one may hide"
+    return f"with 80 % power the items can detect a difference of {listed(reach)}; smaller ones may be missed"

@@ -1,4 +1,4 @@
-"""Outcomes of several models on the same items: one row of the comparison before any statistics."""
+"""Outcomes of several models on the same items: the data of one comparison row, and its averages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,10 +16,10 @@ BITS_PER_BYTE = "bits_per_byte"
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Per model its outcomes [n] on the same items, in the row's unit, and how the items were drawn.
+    """Outcomes [n] of each model on the same items, in the row's unit, and how the items were sampled.
 
-    `shares` says what each benchmark counts for; empty: all the same. `trainings` has the models that were
-    trained several times, with every training's outcomes, of which `values` has the means.
+    `shares` are the weights of the benchmarks; empty: equal. `trainings` has, for models trained several
+    times, the outcomes of every training; `values` has their means.
     """
 
     capability: str
@@ -30,7 +30,7 @@ class Outcomes:
     headline: bool
     values: Mapping[str, Floats]
     strata: tuple[str, ...]  # [n] the benchmark of every item
-    tasks: tuple[str, ...]  # [n] the task of every item: a template that its items have in common
+    tasks: tuple[str, ...]  # [n] the task of every item: its items share a template
     clusters: tuple[str, ...] | None = None  # [n] items that share a passage share a label
     shares: Mapping[str, float] = field(default_factory=dict)
     trainings: Mapping[str, Floats] = field(default_factory=dict)  # [S, n] each
@@ -46,14 +46,14 @@ class Outcomes:
 
 
 def clusters_of(items: Sequence[Item]) -> tuple[str, ...] | None:
-    """A label for every item, the same for those of a task that share a passage; None where none do."""
+    """A label per item, equal for items of a task that share a passage; None if none do."""
     labels = tuple(f"{i.task}\0{i.item}" if i.cluster is None else f"{i.task}\0\0{i.cluster}" for i in items)
     shared = len(set(labels)) < len({(i.task, i.item) for i in items})
     return labels if shared else None
 
 
 def over_models(outcomes: Outcomes, trainings: Mapping[str, Sequence[str]]) -> Outcomes:
-    """The outcomes of single trainings as those of the models that they are trainings of."""
+    """Replace the outcomes of single trainings by those of their model: means, and all trainings stacked."""
     if not trainings:
         return outcomes
     repeats = {name for names in trainings.values() for name in names}
@@ -65,7 +65,7 @@ def over_models(outcomes: Outcomes, trainings: Mapping[str, Sequence[str]]) -> O
 
 
 def averages(capability: str, found: Sequence[Outcomes]) -> Iterator[Outcomes]:
-    """A capability's own rows: its headline metrics that are shares of 1, and its bits per byte."""
+    """A capability's average rows: of headline metrics that are shares of 1, and of bits per byte."""
     shares = [o for o in found if o.headline and o.unit == "%" and o.higher_is_better and o.n]
     likelihoods = [o for o in found if o.metric == BITS_PER_BYTE]
     for metric, parts in ((SCORE, shares), (BITS_PER_BYTE, likelihoods)):
@@ -74,7 +74,7 @@ def averages(capability: str, found: Sequence[Outcomes]) -> Iterator[Outcomes]:
 
 
 def overall(found: Sequence[Outcomes]) -> Outcomes | None:
-    """All capabilities' average scores as one row, each capability the same; None where there is but one."""
+    """The mean of the capabilities' average scores, with equal weights; None with only one capability."""
     parts = [o for o in found if o.benchmark == AVERAGE and o.metric == SCORE]
     if len(parts) < 2:
         return None

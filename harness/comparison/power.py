@@ -1,16 +1,16 @@
-"""What a paired benchmark can show: the smallest true difference that the exact McNemar test finds.
+"""Minimum detectable effect and power of paired tests, exact for McNemar's test.
 
 Notation
     n      items that both models answer
     delta  true difference of their shares of right answers, in [0, 1]
     d      share of discordant items (one model right, the other wrong); never below delta
-    m      discordant items of a sample, m ~ Binomial(n, d)
-    b      those where the better model is right, b ~ Binomial(m, (d + delta) / (2 d))
+    m      discordant items in a sample, m ~ Binomial(n, d)
+    b      of these, items where the better model is right, b ~ Binomial(m, (d + delta) / (2 d))
 
-A difference is found where the test's two-sided p-value is below alpha = 1 - confidence and the better model
-is ahead. Power is summed exactly over m up to EXACT_ITEMS items; above, Connor's normal approximation
-(Biometrics 43, 1987) replaces it. Fewer than 6 items show nothing at alpha 0.05: if all m discordant items
-point one way, p = 2 / 2^m, and 2 / 2^5 is 0.0625.
+A difference is detected where the test's two-sided p-value is below alpha = 1 - confidence and the better
+model is ahead. Power is summed exactly over m up to EXACT_ITEMS items; above, Connor's normal approximation
+(Biometrics 43, 1987) is used. Fewer than 6 items can never be significant at alpha 0.05: if all m discordant
+items favour the same model, p = 2 / 2^m, and 2 / 2^5 is 0.0625.
 """
 
 from math import sqrt
@@ -18,20 +18,20 @@ from statistics import NormalDist
 
 from harness.comparison.statistics import Floats
 
-# Two unrelated models that are right half the time differ on 0.5 of the items; one that was trained from the
-# other on far fewer. The smallest difference grows with the square root of this share.
+# Two independent models with 50 % accuracy differ on 0.5 of the items; a model and one trained from it differ
+# on far fewer. The minimum detectable effect grows with the square root of this share.
 DISCORDANT = 0.2
-POWER = 0.8  # the customary chance to find what is there
-EXACT_ITEMS = 20_000  # where the two differ by less than 0.01 percentage points
-_NEGLIGIBLE = 1e-12  # probability of the m that are left out on either side
+POWER = 0.8  # the usual power
+EXACT_ITEMS = 20_000  # above, exact and approximate results differ by less than 0.01 percentage points
+_NEGLIGIBLE = 1e-12  # probability of the values of m left out on either side
 
 
 def smallest_difference(
     n: int, *, alpha: float = 0.05, power: float = POWER, discordant: float = DISCORDANT
 ) -> float | None:
-    """The smallest delta that is found with this power among n items; None where not even delta = 1 is.
+    """Minimum detectable effect: the smallest delta detected with this power on n items; None if not even 1.
 
-    `discordant` is d; differences beyond it make d as large as they are.
+    `discordant` is d; where delta is larger, d = delta.
     """
     from scipy.optimize import brentq
 
@@ -44,13 +44,13 @@ def smallest_difference(
 
 
 def power_to_find(delta: float, n: int, *, alpha: float = 0.05, discordant: float = DISCORDANT) -> float:
-    """Probability that n items show a true difference delta, exact or approximated as the module says."""
+    """Probability that n items detect a true difference delta; exact up to EXACT_ITEMS, else approximate."""
     d = max(discordant, delta)
     return exact_power(delta, n, d, alpha) if n <= EXACT_ITEMS else normal_power(delta, n, d, alpha)
 
 
 def exact_power(delta: float, n: int, d: float, alpha: float) -> float:
-    """Sum over m of P(m) P(b >= m - c(m)), c the largest count of the fewer that the test still rejects."""
+    """Sum over m of P(m) P(b >= m - c(m)), with c(m) from `critical_counts`."""
     import numpy as np
     from scipy.stats import binom
 
@@ -69,32 +69,32 @@ def critical_counts(m: Floats, alpha: float) -> Floats:
 
 
 def normal_power(delta: float, n: int, d: float, alpha: float) -> float:
-    """Connor's: b - c has mean n delta and variance n (d - delta^2), and n d without an effect."""
+    """Connor's approximation: 2 b - m has mean n delta, variance n (d - delta^2), and n d if delta = 0."""
     spread = sqrt(max(d - delta**2, 0.0))
     ahead = delta * sqrt(n) - _z(1 - alpha / 2) * sqrt(d)
     return NormalDist().cdf(ahead / spread) if spread else float(ahead > 0)
 
 
 def difference_beyond_spread(error: float, *, alpha: float = 0.05, power: float = POWER) -> float | None:
-    """The smallest true mean that a test of it finds with this power, in the unit of its standard error.
+    """Minimum detectable effect of a test of a mean, in the unit of its standard error.
 
-    (z_(1 - alpha/2) + z_power) x error, as the mean of many items is nearly normal; 2.80 errors by default.
-    None without an error: the sample does not speak of spread.
+    (z_(1 - alpha/2) + z_power) x error, since the mean of many items is nearly normal; 2.8 errors by default.
+    None for an error of 0: the sample has no information on the spread.
     """
     return (_z(1 - alpha / 2) + _z(power)) * error if error > 0 else None
 
 
 def equivalent_items(sizes: list[int]) -> int:
-    """How many items of one benchmark tell as much as the macro mean over benchmarks of these sizes.
+    """Number of items of one benchmark that is as precise as the macro mean over benchmarks of these sizes.
 
     The mean over K benchmarks of their mean differences has variance (d / K^2) sum(1 / n_k), that of one
-    benchmark d / n: n = K^2 / sum(1 / n_k), rounded down. Equal sizes add up; unequal ones give less.
+    benchmark d / n: n = K^2 / sum(1 / n_k), rounded down. Equal sizes give their sum; unequal ones give less.
     """
     return int(len(sizes) ** 2 / sum(1 / n for n in sizes) + 1e-9) if sizes and all(sizes) else 0
 
 
 def _likely(n: int, d: float) -> tuple[int, int]:
-    """The m, first and one past the last, outside of which next to nothing lies."""
+    """Range of m, end excluded, outside of which the probability is negligible."""
     from scipy.stats import binom
 
     return int(binom.ppf(_NEGLIGIBLE, n, d)), int(binom.isf(_NEGLIGIBLE, n, d)) + 1

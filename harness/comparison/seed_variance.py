@@ -1,15 +1,15 @@
-"""A difference over several trainings: the luck of a seed is part of its interval, beside that of the items.
+"""Interval and test of a difference over several trainings, with the variance between random seeds.
 
 Notation
     d_SN   [S, n]  differences of training s on item i: mu + a_s + b_i + e_si, all centred and independent
     D_s    [S]     mean(w d_s); D their mean, the estimate of mu
     V_s            variance of the D_s / S:        (var a + var e / n) / S
     V_i            variance of mean(w mean_s d):   var b / n + var e / (S n)
-D has variance var a / S + var b / n + var e / (S n); V_s + V_i counts the last term twice, which errs on the
-careful side. A few trainings know V_s badly: by luck they may agree. So the critical value is Cochran and
-Cox's (Experimental Designs, 1957, 4.14), the mean of Student's for S - 1 and for the items' degrees of
-freedom, weighted by V_s and V_i. Satterthwaite's degrees of freedom raise false alarms in 11 % of comparisons
-of two trainings instead of 5 %; resampling so few trainings does no better.
+D has variance var a / S + var b / n + var e / (S n); V_s + V_i counts the last term twice, which is
+conservative. A few trainings estimate V_s poorly: they may agree by chance. The critical value is therefore
+Cochran and Cox's (Experimental Designs, 1957, 4.14), the mean of Student's for S - 1 and for the items'
+degrees of freedom, weighted by V_s and V_i. Satterthwaite's degrees of freedom raise false alarms in 11 % of
+comparisons of two trainings instead of 5 %; resampling so few trainings does no better.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Estimate:
 
 
 def over_trainings(d: Floats, design: Design, confidence: float) -> Estimate:
-    """The difference d_SN [S >= 2, n]. Without any spread: the point, and a p-value of 1."""
+    """Estimate from differences d_SN [S >= 2, n]. Without any spread: the point, and a p-value of 1."""
     by_training = (d * design.weights).mean(axis=1)
     mean, between = float(by_training.mean()), float(by_training.std(ddof=1))
     of_trainings = between**2 / len(d)
@@ -52,7 +52,7 @@ def over_trainings(d: Floats, design: Design, confidence: float) -> Estimate:
 
 
 def critical_value(alpha: float, parts: Parts) -> float:
-    """Student's two-sided critical values at `alpha`, weighted by the variances that they belong to."""
+    """Student's two-sided critical values at `alpha`, weighted by their variances."""
     from scipy.special import stdtrit
 
     total = sum(variance for variance, _ in parts)
@@ -60,7 +60,7 @@ def critical_value(alpha: float, parts: Parts) -> float:
 
 
 def _p_value(ratio: float, parts: Parts) -> float:
-    """The level, not below SMALLEST_P, whose critical value is this ratio of difference and error."""
+    """The level, at least SMALLEST_P, whose critical value equals this ratio of difference to error."""
     from scipy.optimize import brentq
 
     def beyond(exponent: float) -> float:
@@ -75,8 +75,9 @@ def _p_value(ratio: float, parts: Parts) -> float:
 def item_variance(d: Floats, design: Design) -> tuple[float, int]:
     """(variance of mean(w d) over samples of items, degrees of freedom).
 
-    Of each stratum's mean as a ratio of sums over its clusters (Cochran, Sampling Techniques, 1977, 6.3),
-    times the square of what the stratum counts for; a stratum of one unit says nothing of its spread.
+    The variance of each stratum's mean as a ratio of sums over its clusters (Cochran, Sampling Techniques,
+    1977, 6.3), times the square of the stratum's weight. A stratum of one unit adds nothing, as its spread is
+    unknown.
     """
     variance, freedom = 0.0, 0
     for here in places(design.strata):

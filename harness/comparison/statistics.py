@@ -1,12 +1,12 @@
-"""Paired statistics over items: tests, intervals, correction for many comparisons. Pure and seeded.
+"""Paired bootstrap, exact tests and corrections for multiple comparisons. Pure and seeded.
 
 Notation
     d      [n]  one model's outcome minus another's on the same item
     w      [n]  weight of an item, mean 1; the statistic is mean(w d)
-    strata [n]  what is the same in every sample (a benchmark and its tasks): resampled each within itself
-    clusters [n]  what an item shares with others (the passage that is asked about): drawn or flipped as one
-Equal weights make the statistic the mean of d; `macro_weights` make it the mean over benchmarks of the mean
-within each. Items of one cluster stand and fall together, so n of them say less than n others.
+    strata [n]  what is fixed in every sample (benchmark and task): items are resampled within their stratum
+    clusters [n]  items that share something (a passage): drawn or flipped together
+With equal weights the statistic is the mean of d; with `macro_weights` it is the mean over benchmarks of the
+mean within each. Items of one cluster are correlated, so n of them carry less information than n others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +21,9 @@ CHUNK = 4_000_000  # numbers drawn at once: 32 MB
 
 @dataclass(frozen=True)
 class Design:
-    """How the items of a row were drawn and count; every field [n], see the module's notation.
+    """How the items of a row were sampled and weighted; every field [n], see the module's notation.
 
-    Weights are equal within a stratum, and clusters do not reach over strata. None: nothing is shared.
+    Weights are equal within a stratum, and no cluster spans two strata. None: no items are clustered.
     """
 
     strata: Sequence[str]
@@ -31,7 +31,7 @@ class Design:
     clusters: Sequence[str] | None = None
 
     def grouped(self, d: Floats) -> Floats:
-        """w d, summed over every cluster [units]: what a test flips, since units are independent."""
+        """w d summed over every cluster [units]: the independent units whose signs a test flips."""
         weighted: Floats = self.weights * d
         return weighted if self.clusters is None else _sums_by(weighted, self.clusters)
 
@@ -39,7 +39,7 @@ class Design:
 def mcnemar_exact(better: int, worse: int) -> float:
     """Two-sided p-value of the exact McNemar test.
 
-    Without an effect, `better` of the `better + worse` discordant items is Binomial(1/2).
+    Under the null hypothesis, `better` of the `better + worse` discordant items is Binomial(1/2).
     McNemar, Psychometrika 12 (1947), in its exact form. No discordant items: 1.
     """
     from scipy.special import bdtr  # the binomial distribution function; scipy.stats takes seconds to import
@@ -54,10 +54,10 @@ def paired_permutation(
 
     Exact (all 2^n flips) where that needs no more than `resamples`; else Monte Carlo with the observed flip
     counted, (1 + hits) / (1 + resamples), so never below 1 / (1 + resamples) (Phipson and Smyth, 2010).
-    Items with d = 0 change nothing and are dropped. Nothing left: 1.
+    Items with d = 0 change nothing and are dropped. No items left: 1.
     """
     d = np.asarray(differences, dtype=np.float64)
-    # flips depend on the sizes alone; sorted, so that the draws do not depend on the order of the items
+    # only the absolute values matter; sorted, so that the draws do not depend on the order of the items
     sizes = np.sort(np.abs(d[d != 0]))
     if sizes.size == 0:
         return 1.0
@@ -74,7 +74,7 @@ def paired_permutation(
 
 @dataclass(frozen=True)
 class Bootstrapped:
-    """What resampling says of mean(w d): its interval and its standard error."""
+    """Bootstrap interval and standard error of mean(w d)."""
 
     interval: tuple[float, float]
     error: float
@@ -86,8 +86,8 @@ def bootstrap(
     """Resample clusters (items where there are none) within strata.
 
     Percentiles, expanded where items are few (see `expanded`). Independent of the items' order. No items:
-    nan. One item, or all d equal within every stratum: the interval is the point itself, since nothing in the
-    sample speaks of spread; read it beside n.
+    nan. One item, or all d equal within every stratum: the interval is the point itself, since the sample has
+    no information on the spread; read it together with n.
     """
     if d.size == 0:
         return Bootstrapped((float("nan"), float("nan")), float("nan"))
@@ -99,7 +99,7 @@ def bootstrap(
 
 
 def bootstrap_means(d: Floats, design: Design, resamples: int, rng: np.random.Generator) -> Floats:
-    """mean(w d) of every resample [resamples]; a stratum keeps its weight though clusters differ in size."""
+    """mean(w d) of every resample [resamples]; a stratum keeps its weight even if clusters differ in size."""
     means = np.zeros(resamples)
     for here in places(design.strata):
         share = float(design.weights[here].sum()) / d.size
@@ -112,7 +112,7 @@ def bootstrap_means(d: Floats, design: Design, resamples: int, rng: np.random.Ge
 def bootstrap_ratios(
     parts: Floats, whole: Floats, design: Design, resamples: int, rng: np.random.Generator
 ) -> Floats:
-    """sum(w parts) / sum(w whole) of every resample [resamples]; nan where the whole is nothing."""
+    """sum(w parts) / sum(w whole) of every resample [resamples]; nan where the denominator is 0."""
     totals = np.zeros((resamples, 2))
     both = design.weights[:, None] * np.stack([parts, whole], axis=1)
     for here in places(design.strata):
@@ -124,11 +124,11 @@ def bootstrap_ratios(
 
 
 def expanded(confidence: float, design: Design) -> float:
-    """The share of resamples to span, so that an interval of few units covers as often as it says.
+    """The share of resamples between the bounds, so that an interval from few units has its nominal coverage.
 
-    Percentile intervals are too narrow by sqrt((u - 1) / u) and by the normal quantile in Student's place;
-    Hesterberg's expanded percentile interval (Am. Stat. 69, 2015) makes up for both. u: units,
-    with as many degrees of freedom less as there are strata.
+    Percentile intervals are too narrow by sqrt((u - 1) / u), u the number of units, and because they use the
+    normal instead of Student's quantile; Hesterberg's expanded percentile interval (Am. Stat. 69, 2015)
+    corrects both. The degrees of freedom are u minus the number of strata.
     """
     from scipy.special import ndtr, stdtrit
 
@@ -141,7 +141,7 @@ def expanded(confidence: float, design: Design) -> float:
 
 
 def percentiles(values: Floats, confidence: float) -> tuple[float, float]:
-    """The bounds between which this share of the values lies, as much left out below as above."""
+    """The bounds that enclose this share of the values, with equal tails."""
     tail = (1 - confidence) / 2
     low, high = (float(q) for q in np.quantile(values, [tail, 1 - tail]))
     return low, high
@@ -150,7 +150,7 @@ def percentiles(values: Floats, confidence: float) -> tuple[float, float]:
 def macro_weights(strata: Sequence[object], shares: Mapping[str, float] | None = None) -> Floats:
     """Weights w [n], mean 1, with mean(w d) = sum over strata of share x mean of d within the stratum.
 
-    Without `shares` every stratum counts the same.
+    Without `shares` all strata have equal weight.
     """
     labels, inverse, counts = np.unique(
         np.asarray(strata, dtype=str), return_inverse=True, return_counts=True
@@ -161,7 +161,7 @@ def macro_weights(strata: Sequence[object], shares: Mapping[str, float] | None =
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the given order; keeps the family-wise error (Holm, Scand. J. Stat. 6, 1979)."""
+    """Adjusted p-values in the given order; controls family-wise error (Holm, Scand. J. Stat. 6, 1979)."""
     adjusted = [1.0] * len(p_values)
     running = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
@@ -171,9 +171,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the given order; keeps the expected share of false claims among the claims made.
+    """Adjusted p-values in the given order; controls the false discovery rate.
 
-    Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995): p_(k) m / k, from the largest down never growing.
+    Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995): p_(k) m / k, running minimum from the largest p.
     """
     adjusted = [1.0] * len(p_values)
     running = 1.0
@@ -185,16 +185,16 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
 
 def places(strata: Sequence[str]) -> Iterator[NDArray[np.intp]]:
-    """The items of every stratum, strata in the order of their labels."""
+    """Indices of the items of each stratum, in the order of the strata's labels."""
     labels = np.asarray(strata, dtype=str)
     for label in np.unique(labels):
         yield np.flatnonzero(labels == label)
 
 
 def cluster_units(columns: Floats, clusters: Sequence[str] | None, here: NDArray[np.intp]) -> Floats:
-    """Independent units [units, c + 1] of a stratum: sums of the columns [n, c], and how many items.
+    """Independent units [units, c + 1] of a stratum: sums of the columns [n, c], and numbers of items.
 
-    Sorted, so that what is drawn does not depend on the items' order.
+    Sorted, so that the draws do not depend on the order of the items.
     """
     sized = np.column_stack([columns, np.ones(len(columns))])
     if clusters is not None:
@@ -204,10 +204,10 @@ def cluster_units(columns: Floats, clusters: Sequence[str] | None, here: NDArray
 
 
 def resampled_sums(units: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """Sums [resamples, c] over as many units [u, c] as there are, drawn with replacement.
+    """Sums [resamples, c] over u units drawn with replacement from `units` [u, c].
 
-    Right/wrong items are of few kinds; how often each is drawn is then multinomial, the same distribution
-    without drawing item by item.
+    With few distinct units (right/wrong items), their counts are drawn from the multinomial distribution,
+    which is equivalent to drawing item by item.
     """
     kinds, counts = np.unique(units, axis=0, return_counts=True)
     if len(kinds) <= 16:
@@ -218,7 +218,7 @@ def resampled_sums(units: Floats, resamples: int, rng: np.random.Generator) -> F
 
 
 def _drawn_sums(units: Floats, rows: int, rng: np.random.Generator) -> Floats:
-    """Sums [rows, c] unit by unit; a constant column, such as the size of single items, needs no draw."""
+    """Sums [rows, c], drawn unit by unit; a constant column (the size of single items) needs no draw."""
     drawn = rng.integers(0, len(units), size=(rows, len(units)), dtype=np.int32)
     sums = [
         np.full(rows, len(column) * column[0]) if np.ptp(column) == 0 else column[drawn].sum(axis=1)
@@ -228,20 +228,20 @@ def _drawn_sums(units: Floats, rows: int, rng: np.random.Generator) -> Floats:
 
 
 def _flipped_sums(sizes: Floats, rows: int, rng: np.random.Generator) -> Floats:
-    """Sums [rows] of the sizes with random signs: twice the sum of a random half, less the whole."""
+    """Sums [rows] of the sizes with random signs: twice the sum of a random subset, minus the total."""
     bits = rng.integers(0, 256, size=(rows, -(-sizes.size // 8)), dtype=np.uint8)
     kept = np.unpackbits(bits, axis=1, count=sizes.size).astype(np.float64)
     return np.asarray(2 * (kept @ sizes) - sizes.sum(), dtype=np.float64)
 
 
 def _sums_by(values: Floats, labels: Sequence[str] | NDArray[np.str_]) -> Floats:
-    """Sums of the values that carry the same label, in the order of the labels."""
+    """Sums of the values with the same label, in the order of the labels."""
     _, inverse = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     return np.bincount(inverse, weights=values).astype(np.float64)
 
 
 def _all_signs(n: int) -> Floats:
-    """Every row of signs, [2^n, n]."""
+    """All combinations of n signs, [2^n, n]."""
     bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
     return np.asarray(2.0 * bits - 1.0, dtype=np.float64)
 

@@ -1,8 +1,8 @@
-"""The verdict: one sentence on what fusion did to each capability, how surely, and where it did harm.
+"""The verdict: one sentence with the change of each capability, its significance, and every significant loss.
 
 The outcome is judged against the control, the same training without sources (without a control: against the
-target before training), on the capabilities' average scores, at Holm-adjusted p < 1 - confidence. Harm is
-always named: a significant loss against the control or against the target before training.
+target before training), on the capabilities' average scores, at adjusted p < 1 - confidence. A significant
+loss against the control or against the target before training is always named.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def verdict(
     overall: Row | None = None,
     correction: Literal["holm", "bh"] = "holm",
 ) -> Verdict:
-    """Judge the capability averages among `rows`; `overall` is told beside them."""
+    """Judge the capability averages among `rows`; `overall` is only reported beside them."""
     findings = [
         CapabilityDifference(row.capability, difference, 1 - confidence)
         for row in rows
@@ -68,7 +68,7 @@ def _outcome(findings: Sequence[CapabilityDifference]) -> Outcome:
 def _nothing(rows: Sequence[Row]) -> str:
     if not rows:
         return "Nothing was scored."
-    reason = _unscored(rows) or "there is no fused model beside a control or the target before training"
+    reason = _unscored(rows) or "there is no fused model with a control or the target before training"
     return f"No verdict: {reason}."
 
 
@@ -77,7 +77,7 @@ def _main(outcome: Outcome, yardstick: Role, findings: Sequence[CapabilityDiffer
 
 
 def _phrase(findings: Sequence[CapabilityDifference], *, counts: bool = False) -> str:
-    """Gains, then losses, then what stayed open, each with its certainty (and the number of items)."""
+    """Gains and losses with p-values, then what is not significant with intervals (and numbers of items)."""
     gains = [_sure(f, counts) for f in findings if f.gained]
     losses = [_sure(f, counts) for f in findings if f.lost]
     still_open = [_open(f, counts) for f in findings if not f.sure]
@@ -85,7 +85,7 @@ def _phrase(findings: Sequence[CapabilityDifference], *, counts: bool = False) -
     if losses:
         parts.append(("but " if gains else "") + listed(losses))
     if still_open:
-        parts.append(f"no clear change on {listed(still_open)}")
+        parts.append(f"no significant difference on {listed(still_open)}")
     return ", ".join(parts)
 
 
@@ -98,7 +98,7 @@ def _sure(finding: CapabilityDifference, counts: bool) -> str:
 
 def _open(finding: CapabilityDifference, counts: bool) -> str:
     d = finding.difference
-    return f"{finding.capability} ({interval(d.low, d.high)}{_items(d, counts)})"
+    return f"{finding.capability} (interval {interval(d.low, d.high)}{_items(d, counts)})"
 
 
 def _items(difference: Difference, counts: bool) -> str:
@@ -106,7 +106,7 @@ def _items(difference: Difference, counts: bool) -> str:
 
 
 def _sources(findings: Sequence[CapabilityDifference]) -> tuple[str, str]:
-    """Which sources it surely beats and which it surely trails."""
+    """The sources that fused is significantly better than, and those that it is significantly worse than."""
     names = dict.fromkeys(f.difference.opponent for f in _against(findings, Role.SOURCE))
     beats, trails = [], []
     for name in names:
@@ -116,12 +116,12 @@ def _sources(findings: Sequence[CapabilityDifference]) -> tuple[str, str]:
         if behind := [f"{f.capability} ({signed(f.difference.difference)})" for f in own if f.lost]:
             trails.append(f"{name} on {listed(behind)}")
     return (
-        f"it beats {', '.join(beats)}" if beats else "",
-        f"it still trails {', '.join(trails)}" if trails else "",
+        f"fused beats {', '.join(beats)}" if beats else "",
+        f"fused still trails {', '.join(trails)}" if trails else "",
     )
 
 
 def _unscored(rows: Sequence[Row]) -> str:
     scored = {row.capability for row in rows if row.benchmark == AVERAGE and row.unit == "%"}
     missing = [c for c in dict.fromkeys(row.capability for row in rows) if c not in scored]
-    return f"{listed(missing)} has no score" if missing else ""
+    return f"no scores for {listed(missing)}" if missing else ""

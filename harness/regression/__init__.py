@@ -1,6 +1,7 @@
-"""A run against a saved baseline, item by item: may the two be compared, and did anything become worse?
+"""The regression check: a run compared item by item with a saved baseline.
 
-`baseline` saves, `comparability` refuses, `decision` judges (pure), `check` puts them together.
+`baseline` saves, `comparability` refuses runs that cannot be compared, `decision` judges (pure), `check`
+combines them.
 
-Never here: training, scoring, a statistic of its own (`comparison`).
+Never here: training, scoring, statistics of its own (`comparison`).
 """

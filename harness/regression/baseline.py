@@ -1,4 +1,4 @@
-"""A baseline: what a run's fused model, its control and the target before training answered, item by item.
+"""Baselines: the scores of fused, control and target before training, item by item, saved as JSON.
 
 Compact JSON, version 2: suite, run, created, versions, models (role -> name, fingerprint), settings (dotted
 key -> value, see `fixed_settings`) and, per benchmark, capability, fingerprint, metrics, items (hashes,
@@ -25,7 +25,7 @@ KEPT_ROLES = (Role.TARGET, Role.CONTROL, Role.FUSED)
 
 
 class BenchmarkOutcomes(Record):
-    """One benchmark as a baseline keeps it."""
+    """One benchmark in a baseline."""
 
     capability: str
     fingerprint: str
@@ -36,7 +36,7 @@ class BenchmarkOutcomes(Record):
 
 
 class Baseline(Record):
-    """A baseline as saved."""
+    """A baseline file."""
 
     version: int
     suite: str
@@ -51,7 +51,7 @@ class Baseline(Record):
 def save_baseline(record: RunRecord, run_dir: Path, path: Path) -> None:
     """Write scores, fingerprints and every item's outcome of target, control and fused as compact JSON.
 
-    Raises IncompleteError where the run lacks items that its record counts.
+    Raises IncompleteError where items are missing that the run's record counts.
     """
     kept = {m.role: m for m in record.models if m.role in KEPT_ROLES}
     baseline = Baseline(
@@ -69,7 +69,7 @@ def save_baseline(record: RunRecord, run_dir: Path, path: Path) -> None:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """A baseline as saved. Raises InputError where it is missing, damaged or of another version."""
+    """Read a baseline file. Raises InputError where it is missing, damaged or of another version."""
     try:
         raw: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -78,12 +78,12 @@ def read_baseline(path: Path) -> Baseline:
         ) from error
     except OSError as error:
         raise InputError(
-            f"cannot read the baseline {path}: {error.strerror}", remedy="name a file that can be read"
+            f"cannot read the baseline {path}: {error.strerror}", remedy="name a readable file"
         ) from error
     except ValueError as error:  # neither JSON nor UTF-8
         raise _no_baseline(path, str(error)) from error
     if not isinstance(raw, dict) or "version" not in raw:
-        raise _no_baseline(path, "it holds no version")
+        raise _no_baseline(path, "it has no key `version`")
     if raw["version"] != BASELINE_VERSION:
         raise InputError(
             f"{path} has baseline version {raw['version']}, this program reads {BASELINE_VERSION}",
@@ -111,7 +111,7 @@ def _no_baseline(path: Path, why: str) -> InputError:
 
 
 def _gaps(baseline: Baseline) -> Iterator[str]:
-    """Outcomes that do not fit models, metrics and items."""
+    """Mismatches between the outcomes and the models, metrics and items."""
     for name, benchmark in baseline.benchmarks.items():
         for role in baseline.models:
             yield from (f"benchmarks.{name}: {gap}" for gap in _role_gaps(benchmark, role))
@@ -130,7 +130,7 @@ def _role_gaps(benchmark: BenchmarkOutcomes, role: Role) -> Iterator[str]:
 
 
 def benchmark_outcomes(record: RunRecord, run_dir: Path, entry: BenchmarkEntry) -> BenchmarkOutcomes:
-    """One benchmark, outcomes in the order of sorted item hashes. Raises IncompleteError where items lack."""
+    """One benchmark, outcomes ordered by item hash. Raises IncompleteError where items are missing."""
     models = {m.role: m.name for m in record.models if m.role in KEPT_ROLES}
     items = {role: _whole(run_dir, entry, name) for role, name in models.items()}
     first = next(iter(items.values()), [])
@@ -151,7 +151,7 @@ def benchmark_outcomes(record: RunRecord, run_dir: Path, entry: BenchmarkEntry) 
 
 
 def _whole(run_dir: Path, entry: BenchmarkEntry, model: str) -> list[Item]:
-    """A model's items, sorted; as many as the record counts."""
+    """A model's items, sorted. Raises IncompleteError unless there are as many as the record counts."""
     path = items_path(run_dir, entry.name, model)
     found = read_items(path) if path.is_file() else []
     if len(found) != entry.items:
@@ -167,4 +167,4 @@ def _scores(entry: BenchmarkEntry, model: str, items: Sequence[Item], metric: st
 
 
 def _incomplete(what: str) -> IncompleteError:
-    return IncompleteError(what, remedy="finish the run: fusegauge run-suite goes on where it was")
+    return IncompleteError(what, remedy="finish the run: fusegauge run-suite continues where it stopped")

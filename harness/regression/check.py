@@ -1,4 +1,4 @@
-"""The regression check: a run against a saved baseline. What is asked is in harness.regression.decision."""
+"""The regression check of a run against a saved baseline; its criteria are in harness.regression.decision."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,28 +14,28 @@ from harness.suite.tolerance import overridden, spelled_out
 
 
 class Unjudged(Record):
-    """A benchmark that has no row, and why."""
+    """A benchmark without a row, and the reason."""
 
     name: str
     reason: str
 
 
 class RegressionVerdict(Record):
-    """What `check` found: 0 held, 1 regressed."""
+    """The result of `check`; exit code 0: held, 1: regressed."""
 
     exit_code: Literal[0, 1]
     sentence: str
     rows: tuple[RegressionRow, ...]
     unjudged: tuple[Unjudged, ...] = ()
-    varied: tuple[str, ...] = ()  # settings that differ because they are what is tested
-    save: str = ""  # the command that keeps an improvement
+    varied: tuple[str, ...] = ()  # settings that differ on purpose (`--vary`)
+    save: str = ""  # the command that makes an improved run the new baseline
 
     def text(self) -> str:
-        """The sentence, then one line per row, and what was left out."""
+        """The sentence, then one line per row, and what was not judged."""
         lines = [self.sentence, *(f"  {line(row)}" for row in self.rows if not row.same_as)]
         lines += [f"  {each.name}: not judged: {each.reason}" for each in self.unjudged]
-        lines += [f"  tested: {difference}" for difference in self.varied]
-        return "\n".join([*lines, *([f"  -> keep it: {self.save}"] if self.save else [])])
+        lines += [f"  setting under test: {difference}" for difference in self.varied]
+        return "\n".join([*lines, *([f"  -> make it the new baseline: {self.save}"] if self.save else [])])
 
 
 def check(
@@ -47,11 +47,11 @@ def check(
 ) -> RegressionVerdict:
     """Compare the run's fused model with the baseline's.
 
-    `tolerances` (`POINTS`, `NAME=POINTS`) go before the suite's; `vary` names settings that may differ.
+    `tolerances` (`POINTS`, `NAME=POINTS`) override the suite's; `vary` names settings that may differ.
 
-    Raises IncompleteError where the run lacks outcomes that the baseline has, NotComparableError where suite,
-    settings, benchmarks or items differ, with everything that does, and InputError where the baseline is
-    missing or unreadable, or an argument names nothing.
+    Raises IncompleteError where outcomes of the baseline are missing in the run, NotComparableError where
+    suite, settings, benchmarks or items differ (it lists all differences), and InputError where the baseline
+    is missing or unreadable, or an argument has an unknown name.
     """
     baseline = read_baseline(baseline_path)
     allowed = _tolerances(record, tolerances)
@@ -80,7 +80,7 @@ def _unjudged(record: RunRecord, baseline: Baseline) -> Iterator[Unjudged]:
         if benchmark.name not in baseline.benchmarks:
             yield Unjudged(name=benchmark.name, reason="it is not in the baseline")
         elif not baseline.benchmarks[benchmark.name].metrics:
-            yield Unjudged(name=benchmark.name, reason="the baseline has no scores of it")
+            yield Unjudged(name=benchmark.name, reason="the baseline has no scores for it")
 
 
 def _sentence(rows: Sequence[RegressionRow]) -> str:
@@ -91,11 +91,11 @@ def _sentence(rows: Sequence[RegressionRow]) -> str:
     improved = f" {listed(better)} improved." if better else ""
     beyond = " by more than the tolerance" if any(row.tolerance for row in rows) else ""
     count = plural(sum(row.kind == "benchmark" for row in rows), "benchmark")
-    return f"Held: {count}, none surely worse than the baseline{beyond}.{improved}"
+    return f"Held: {count}, none significantly worse than the baseline{beyond}.{improved}"
 
 
 def state(row: RegressionRow) -> str:
-    """'held', 'improved', or in which ways it regressed."""
+    """'held', 'improved', or the causes of the regression."""
     return " and ".join(row.causes) or ("improved" if row.improved else "held")
 
 
@@ -113,7 +113,7 @@ def scores(row: RegressionRow) -> str:
 
 
 def leads(row: RegressionRow) -> str:
-    """'+11.1 -> +9.8'; nothing without a control."""
+    """'+11.1 -> +9.8'; empty without a control."""
     if row.lead_now is None or row.lead_baseline is None:
         return ""
     return f"{signed(row.lead_baseline, row.unit)} -> {signed(row.lead_now, row.unit)}"

@@ -1,7 +1,7 @@
-"""May a run be held against a baseline at all? Every reason against it is found before one is raised.
+"""Whether a run may be compared with a baseline; all reasons against it are collected before raising.
 
-Incomplete: the baseline has outcomes that this run lacks though it asked for them: items that are missing,
-code that was refused, a toolchain that was not there. Not comparable: another suite, task, item or setting.
+Incomplete: outcomes of the baseline are missing in the run, because items are missing, code was not executed
+or a toolchain was missing. Not comparable: another suite, task, item or setting.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +20,8 @@ def require_comparable(
 ) -> tuple[OutcomesByBenchmark, tuple[str, ...]]:
     """The run's outcomes of the baseline's benchmarks, and the settings that differ as `vary` allows.
 
-    Raises IncompleteError and NotComparableError, both with everything that is wrong, and InputError for a
-    name in `vary` that is no setting.
+    Raises IncompleteError and NotComparableError, both with all reasons, and InputError for a name in `vary`
+    that is not a setting.
     """
     settings = fixed_settings(record)
     free = free_keys(vary, list(settings | baseline.settings))
@@ -51,7 +51,7 @@ def _outcomes(record: RunRecord, run_dir: Path, entries: Sequence[BenchmarkEntry
 def _require_complete(
     baseline: Baseline, now: OutcomesByBenchmark, entries: Mapping[str, BenchmarkEntry]
 ) -> None:
-    """Every metric that the baseline could score was scored here too."""
+    """Raise IncompleteError unless every metric of the baseline was scored in this run too."""
     lacking = [
         f"{name}: the baseline has {listed_metrics(then)}, this run has no scores"
         + (f" (programs: {entries[name].executed})" if entries[name].executed else "")
@@ -69,13 +69,13 @@ def listed_metrics(outcomes: BenchmarkOutcomes) -> str:
 def _incomplete(lacking: Sequence[str]) -> IncompleteError:
     return IncompleteError(
         "the run is incomplete:" + _as_list(lacking),
-        remedy="finish it with `fusegauge run-suite`, where `fusegauge doctor` finds nothing lacking",
+        remedy="finish it with `fusegauge run-suite` where `fusegauge doctor` reports nothing missing",
     )
 
 
 def _of_suite(record: RunRecord, baseline: Baseline) -> Iterator[str]:
     if baseline.suite != record.suite.get("name", ""):
-        yield f"suite is {record.suite.get('name')!r} now, {baseline.suite!r} there"
+        yield f"suite is {record.suite.get('name')!r} in this run, {baseline.suite!r} in the baseline"
     if Role.FUSED not in {m.role for m in record.models}:
         yield "the run has no fused model"
     if Role.FUSED not in baseline.models:
@@ -88,9 +88,9 @@ def _of_benchmark(name: str, then: BenchmarkOutcomes, all_now: OutcomesByBenchma
         yield f"{name} was not scored in this run"
         return
     if now.capability != then.capability:
-        yield f"{name}: capability is {now.capability} now, {then.capability} there"
+        yield f"{name}: capability is {now.capability} in this run, {then.capability} in the baseline"
     if now.fingerprint != then.fingerprint:
-        prints = f"fingerprint {now.fingerprint[:12]} now, {then.fingerprint[:12]} there"
+        prints = f"fingerprint {now.fingerprint[:12]} in this run, {then.fingerprint[:12]} in the baseline"
         yield f"{name}: task, data, few-shot or seed differ ({prints})"
     elif now.items != then.items:
         ours, theirs = set(now.items), set(then.items)
@@ -105,7 +105,7 @@ def _of_benchmark(name: str, then: BenchmarkOutcomes, all_now: OutcomesByBenchma
 def _not_comparable(path: Path, found: Sequence[str]) -> NotComparableError:
     return NotComparableError(
         f"not comparable with {path}:{_as_list(found)}",
-        remedy="run the suite as the baseline's run did; name a setting that is what you test with --vary; "
+        remedy="run the suite with the baseline's settings; settings that differ on purpose go into --vary; "
         f"or save a new baseline: fusegauge baseline save RUN --to {path}",
     )
 

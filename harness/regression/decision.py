@@ -1,20 +1,21 @@
-"""Which of the paired rows have surely regressed, and which surely improved. Pure.
+"""Decides which benchmarks and capabilities have regressed or improved significantly. Pure.
 
 A benchmark's headline metric, or a capability's macro mean of them, has regressed where
-- fell: fused surely scores worse than the baseline's fused by more than the tolerance;
-- lost its lead: its lead over its own control has surely shrunk by more than the tolerance, and it was surely
-  better than the control in the baseline and is not any more;
-- harm: that lead has surely shrunk so, and fused is surely fell below its own control, as it was not before.
-A lead shrinks where (fused - control) now minus then is negative: a lead that merely crosses the line of
-significance, because it was close to it, is no regression.
+- fell: fused scores significantly worse than the baseline's fused, by more than the tolerance;
+- lost its lead: its lead over its own control is significantly smaller, by more than the tolerance; it was
+  significantly better than the control in the baseline and no longer is;
+- fell below its own control: its lead is significantly smaller in the same sense, and fused is now
+  significantly worse than its own control, which it was not in the baseline.
+A lead is smaller where (fused - control) in this run minus the same in the baseline is negative. Losing
+significance alone is no regression: the lead must also have shrunk significantly.
 Worse is lower, except for the metrics where lower is better (harness.comparison.compare).
 
-"Surely" is p < alpha after Holm over all benchmarks and capabilities, question by question. The null
-hypothesis is a fall of exactly the tolerance t: with differences d, the signs of d + t are flipped (with t =
-0 and right or wrong on both sides: exact McNemar). Tests are two-sided and one side is an alarm, so models
-whose abilities are the baseline's are flagged with a probability of at most alpha, half of it for falls and
-half for leads. A model that was trained again has abilities of its own; how much those vary is what the
-tolerance is for.
+Significant means p < alpha after Holm's correction over all benchmarks and capabilities, separately for each
+of these questions. The null hypothesis is a fall of exactly the tolerance t: with differences d, the signs of
+d + t are flipped (with t = 0 and right or wrong on both sides: exact McNemar). Tests are two-sided and only
+one side is an alarm, so models with the baseline's true accuracies are flagged with a probability of at most
+alpha, half of it for falls and half for leads. A model that was trained again has other true accuracies; the
+tolerance allows for how much they vary.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ class RegressionRow(Record):
     difference: float
     tolerance: float
     p_adjusted: float  # of the difference, after Holm over all rows
-    p_beyond: float  # of its distance from a fall by the tolerance, after Holm over all rows
+    p_beyond: float  # of its distance from a fall of exactly the tolerance, after Holm over all rows
     lead_baseline: float | None  # fused minus control, in the baseline
     lead_now: float | None
     n: int
@@ -55,12 +56,12 @@ class RegressionRow(Record):
     improved: bool
     unit: Unit = "%"
     higher_is_better: bool = True
-    same_as: str = ""  # of a capability with one benchmark: that benchmark, whose row this repeats
+    same_as: str = ""  # for a capability with one benchmark: that benchmark, whose row this repeats
 
 
 @dataclass(frozen=True)
 class _Tested:
-    """A mean, positive for the better, and its p-value after Holm; None where there is nothing to test."""
+    """A mean, positive if better, and its p-value after Holm; None where there is nothing to test."""
 
     mean: float | None
     p: float
@@ -73,7 +74,7 @@ class _Tested:
 
 
 def judged(pairs: Sequence[Paired], tolerances: Tolerances, alpha: float) -> tuple[RegressionRow, ...]:
-    """A row per benchmark, then one per capability; a capability of one benchmark is judged with it."""
+    """A row per benchmark, then one per capability; a capability with one benchmark repeats its row."""
     parts = capability_parts(pairs)
     averages = [pooled(name, each) for name, each in parts.items() if len(each) > 1]
     rows = _rows([*pairs, *averages], tolerances, alpha)
@@ -126,7 +127,7 @@ def _causes(
 
 
 def _test(pairs: Sequence[Paired], quantity: Quantity, margins: Sequence[float]) -> list[_Tested]:
-    """Is the quantity, counted for the better, other than -margin? Corrected over the pairs that have it."""
+    """Test whether the quantity, positive if better, differs from -margin; Holm over pairs that have it."""
     goods = [None if (values := quantity(p)) is None else p.good(values) for p in pairs]
     existing = [(p, g, m) for p, g, m in zip(pairs, goods, margins, strict=True) if g is not None]
     adjusted = iter(holm([_p_value(p.weights * (g + m)) for p, g, m in existing]))

@@ -1,9 +1,9 @@
-"""What must be equal for two runs' scores to speak of the same experiment, as one flat table.
+"""The settings that must be equal for two runs to be the same experiment, as one flat table.
 
-Equal unless a check is told otherwise (`--vary`): the weights of target and sources and how they are read,
-the documents, fusion, training and controls, and how scores are computed. Free: training seed, code, library
-releases, hardware, device, batch size of scoring, where files lie, how often is logged or saved; they are
-what a check is for. Tasks, data and few-shot are in the benchmarks' fingerprints, and are never free.
+Must be equal unless named by `--vary`: weights of target and sources and their bos, corpus documents, fusion,
+training, controls, and how scores are computed. May differ: training seed, code, library versions, hardware,
+device, batch size of scoring, file locations, logging and saving intervals; the check exists to test these.
+Tasks, data and few-shot are part of the benchmarks' fingerprints and may never differ.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ _ABSENT = "not set"
 
 
 def fixed_settings(record: RunRecord) -> dict[str, Any]:
-    """Dotted key -> value, in the suite's words; models by their weights, the corpus by its documents."""
+    """Dotted key -> value, with the suite's keys; models by their weights, the corpus by its documents."""
     suite = record.suite
     fusion = {k: v for k, v in suite["fusion"].items() if k not in SPEED_ONLY}
     training = {k: v for k, v in suite["training"].items() if not k.startswith(BOOKKEEPING)}
@@ -57,11 +57,11 @@ def _flat(prefix: str, values: Settings) -> dict[str, Any]:
 
 
 def differing(now: Settings, then: Settings) -> dict[str, str]:
-    """Key -> "is 0.5 now, 0.2 there", of every key whose values differ."""
+    """Key -> "is 0.5 in this run, 0.2 in the baseline" for every key whose values differ."""
     keys = dict.fromkeys([*then, *now])
     pairs = {key: (now.get(key, _ABSENT), then.get(key, _ABSENT)) for key in keys}
     return {
-        key: f"is {_short(ours)} now, {_short(theirs)} there"
+        key: f"is {_short(ours)} in this run, {_short(theirs)} in the baseline"
         for key, (ours, theirs) in pairs.items()
         if ours != theirs
     }
@@ -69,13 +69,13 @@ def differing(now: Settings, then: Settings) -> dict[str, str]:
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
-    return f"{text[:12]}…" if len(text) == 64 else text  # a fingerprint is recognised by its beginning
+    return f"{text[:12]}…" if len(text) == 64 else text  # a fingerprint: its beginning identifies it
 
 
 def free_keys(vary: Sequence[str], keys: Sequence[str]) -> frozenset[str]:
-    """The settings that `--vary` names, alone (`fusion.top_k`) or by the part they belong to (`fusion`).
+    """The settings named by `--vary`, one by one (`fusion.top_k`) or as a whole part (`fusion`).
 
-    Raises InputError for a name that fits none.
+    Raises InputError for an unknown name.
     """
     found: set[str] = set()
     for name in vary:
@@ -83,7 +83,7 @@ def free_keys(vary: Sequence[str], keys: Sequence[str]) -> frozenset[str]:
         if not fits:
             raise InputError(
                 f"--vary {name}: no such setting{nearest(name, [*_parts(keys), *keys])}",
-                remedy=f"name one of {', '.join(_parts(keys))}, or one key of them",
+                remedy=f"name one of {', '.join(_parts(keys))}, or a key within one of them",
             )
         found.update(fits)
     return frozenset(found)
@@ -97,5 +97,5 @@ def _parts(keys: Sequence[str]) -> list[str]:
 
 
 def mistakes(differences: Mapping[str, str], free: frozenset[str]) -> Iterator[str]:
-    """The differences that nobody declared to be what is tested."""
+    """The differences that `--vary` does not allow."""
     return (f"{key} {what}" for key, what in differences.items() if key not in free)

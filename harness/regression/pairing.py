@@ -1,4 +1,4 @@
-"""Now and then, item by item: what a check tests of each benchmark, and of each capability over its own."""
+"""Paired outcomes of run and baseline: per item for each benchmark, pooled for each capability."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Paired:
     weights: Floats
 
     def good(self, values: Floats) -> Floats:
-        """The values, positive where they are for the better."""
+        """The values, positive where they mean an improvement."""
         return values if self.higher_is_better else -values
 
     def mean(self, values: Floats) -> float:
@@ -50,12 +50,12 @@ class Paired:
 
 
 def benchmark_pairs(baseline: Baseline, now: Mapping[str, BenchmarkOutcomes]) -> list[Paired]:
-    """Every benchmark that the baseline could score; both sides have the same items in the same order."""
+    """Every benchmark with scores in the baseline; both sides have the same items in the same order."""
     return [_pair(name, then, now[name]) for name, then in baseline.benchmarks.items() if then.metrics]
 
 
 def capability_parts(pairs: Sequence[Paired]) -> dict[str, list[Paired]]:
-    """Capability -> the benchmarks of its average: as in the comparison, shares of which more is better."""
+    """Capability -> the benchmarks in its average: as in the comparison, shares where higher is better."""
     parts: dict[str, list[Paired]] = {}
     for pair in pairs:
         if pair.unit == "%" and pair.higher_is_better:
@@ -92,7 +92,7 @@ def _lead(side: BenchmarkOutcomes, metric: str, scale: float) -> Floats:
 
 
 def pooled(capability: str, parts: Sequence[Paired]) -> Paired:
-    """The capability's average: every benchmark counts the same."""
+    """The capability's average, with equal weights of its benchmarks."""
     leads = [p.lead for p in parts if p.lead is not None]
     return Paired(
         "capability",

@@ -1,8 +1,8 @@
-"""The report of a run: one HTML file that needs no network, and the same in Markdown, JSON and the terminal.
+"""The report of a run: one self-contained HTML file, and the same in Markdown, JSON and the terminal.
 
-It shows what `run.json` and the items beside it say.
+Everything shown comes from `run.json` and the items stored with it.
 
-Never here: computing a statistic (`comparison`), scripts or fonts from elsewhere.
+Never here: computing a statistic (`comparison`), external scripts or fonts.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ReportPaths:
 
 
 def write_report(record: RunRecord, run_dir: Path) -> ReportPaths:
-    """Write report.html, .md and .json into `run_dir`; items that lie there are shown as examples.
+    """Write report.html, .md and .json into `run_dir`; items found there are shown as examples.
 
     Equal records and items give equal bytes. Raises StoreError where the files cannot be written.
     """

@@ -1,6 +1,6 @@
-"""Pictures as inline SVG, drawn with percentages so that they follow the page's width, font and colours.
+"""Charts as inline SVG, in percentages so that they follow the page's width, font and colours.
 
-Nothing here is random or dated: equal records give equal pictures.
+Nothing depends on time or random numbers: equal records give equal charts.
 """
 
 import math
@@ -40,9 +40,9 @@ def difference_track(
 def change_track(
     gained: float, transferred: float, lost: float, interference: float, *, fused: bool, label: str
 ) -> Markup:
-    """Lost to the left of the middle, gained to the right, in percent of each half.
+    """Lost items to the left of the middle, gained ones to the right, in percent of each half.
 
-    The part of either that a source had is filled, the rest an outline.
+    The part that is known to a source is filled, the rest is an outline.
     """
     kind = "" if fused else " control"
     height = TRACK_HEIGHT - 6 if fused else TRACK_HEIGHT - 11
@@ -78,7 +78,7 @@ def curve_panel(title: str, curves: Sequence[tuple[str, str, Series]]) -> Markup
 
 
 def reach_of(values: Sequence[float]) -> float:
-    """A round number that no value exceeds in size, at least 1."""
+    """A round number, at least 1, that no absolute value exceeds."""
     largest = max((abs(v) for v in values), default=1.0)
     return max(1.0, ticks(0.0, largest)[-1])
 

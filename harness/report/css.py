@@ -146,7 +146,6 @@ details pre { background: var(--faint); padding: .7rem .9rem; margin-top: .5rem;
     padding: .3rem 0; border-bottom: 1px solid var(--rule); }
   .forest { grid-template-columns: 3fr 2fr; }
   .forest .name, .forest .difference { grid-column: 1 / -1; }
-  .forest .reach:not(.head):not(:empty)::before { content: "shows from "; }
   .forest .fact.head, .forest .reach.head { display: none; }
   .bars .name, .bars .fact { grid-column: 1 / -1; } .bars .track-cell { grid-column: 1 / -1; }
   .scores .least { grid-column: 2 / -1; }

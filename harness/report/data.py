@@ -1,4 +1,4 @@
-"""The report as JSON: what the page shows, without the suite, the curves and the stages of `run.json`."""
+"""The report as JSON: the keys of `run.json` that the page shows, without suite, curves and stages."""
 
 from harness.core.record import RunRecord
 
@@ -7,5 +7,5 @@ ALSO = {"coverage", "attribution", "attribution_by_part", "gains", "notes"}
 
 
 def as_json(record: RunRecord) -> str:
-    """Keys as in `run.json` (docs/results.md), of which it is a part."""
+    """A subset of `run.json`, with the same keys (docs/results.md)."""
     return record.model_dump_json(include=SHOWN | ALSO, indent=1) + "\n"

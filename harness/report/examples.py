@@ -1,4 +1,4 @@
-"""Items that fusion gained and lost, with every model's answer beside each other."""
+"""Example items that fused gained and lost, with the answers of all models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from harness.core.run_files import items_path, read_items
 from harness.report.markup import Markup, tag
 
 PER_KIND = 2  # examples of each kind per capability
-PROMPT_END = 700  # characters: a few-shot prompt asks its question at the end
+PROMPT_END = 700  # characters: the question is at the end of a few-shot prompt
 ANSWER_START = 400
 
 
@@ -27,7 +27,7 @@ class Example:
 
 
 def read_examples(record: RunRecord, run_dir: Path) -> dict[str, list[Example]]:
-    """Per capability a few items that fused gained or lost over the target before; {} without one of them.
+    """Per capability a few items that fused gained or lost; {} without fused or the target before training.
 
     Raises InputError where the models' items are not the same.
     """
@@ -70,7 +70,7 @@ def _change(answers: Sequence[tuple[ModelEntry, Item]], metric: str) -> float:
 def _telling(
     found: Sequence[tuple[tuple[ModelEntry, Item], ...]], metric: str
 ) -> list[tuple[tuple[ModelEntry, Item], ...]]:
-    """First those that the control did not change the same way: they are fusion's own doing."""
+    """Items on which fused and control differ first: training without sources does not explain them."""
 
     def shared_with_control(answers: tuple[tuple[ModelEntry, Item], ...]) -> bool:
         control, fused = _by_role(answers, Role.CONTROL), _by_role(answers, Role.FUSED)
@@ -80,7 +80,7 @@ def _telling(
 
 
 def choose(examples: Sequence[Sequence[Example]]) -> list[Example]:
-    """A few gained, then a few lost, from as many of these benchmarks' examples as possible."""
+    """A few gained, then a few lost, from as many different benchmarks as possible."""
     chosen = []
     for kind in ("gained", "lost"):
         found = [[e for e in each if e.kind == kind] for each in examples]
@@ -90,7 +90,7 @@ def choose(examples: Sequence[Sequence[Example]]) -> list[Example]:
 
 
 def example_block(example: Example) -> Markup:
-    """The end of the prompt, then the right answer and every model's."""
+    """The end of the prompt, then the right answer and the answers of all models."""
     first = example.answers[0][1]
     rows = [_answer_row("right answer", "", first.gold, "")]
     rows += [_model_row(model, item, example.metric) for model, item in example.answers]

@@ -1,4 +1,4 @@
-"""The forest plot: fused minus its yardsticks on every benchmark and on average, each with its interval."""
+"""Forest plots: fused minus control and fused minus target, per benchmark and average, with intervals."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ Line = tuple[Row, Difference]
 
 
 def forest(comparison: Comparison) -> Markup | None:
-    """One plot for each yardstick, on a common scale; None where nothing is compared with one in percent."""
+    """One plot per role in YARDSTICKS, on a common scale; None without a difference in percent."""
     plots = {role: list(_lines(comparison, role)) for role in YARDSTICKS}
     ends = [end for lines in plots.values() for _, d in lines for end in (d.low, d.high)]
     if not ends:
@@ -42,7 +42,7 @@ def _plot(title: str, lines: list[Line], confidence: float, reach: float) -> Mar
         tag("div", title, class_="name head"),
         tag("div", scale_marks(reach), class_="difference head scale"),
         tag("div", "difference, interval", class_="fact head"),
-        tag("div", "shows from", class_="reach head"),
+        tag("div", "detectable", class_="reach head"),
         class_="row",
     )
     return tag("div", head, [_line(row, d, confidence, reach) for row, d in lines], class_="forest")

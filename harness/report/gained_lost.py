@@ -1,4 +1,4 @@
-"""What was gained and lost, as bars, and how far the sources could have taken the target."""
+"""Bars of gained and lost items, and a table of the gap to the oracle that was closed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,11 +7,11 @@ from harness.core.record import AVERAGE, Change, Comparison, Role
 from harness.report.charts import change_track
 from harness.report.markup import Child, Markup, table, tag
 
-LONE = 1  # a capability of so many benchmarks needs no line of its own
+LONE = 1  # a capability with so many benchmarks needs no line of its own
 
 
 def change_bars(comparison: Comparison) -> Markup | None:
-    """Per benchmark items lost to the left and gained to the right, of fused and below it of the control."""
+    """Per benchmark, for fused and below it for the control: items lost to the left, gained to the right."""
     changes = shown_changes(comparison)
     if not changes:
         return None
@@ -20,7 +20,7 @@ def change_bars(comparison: Comparison) -> Markup | None:
 
 
 def shown_changes(comparison: Comparison) -> list[Change]:
-    """Benchmarks, then their capability where it has several; fused before the control."""
+    """Benchmarks, then their capability if it has several; fused before the control."""
     found = []
     for capability in dict.fromkeys(c.capability for c in comparison.changes):
         own = [c for c in comparison.changes if c.capability == capability]
@@ -36,10 +36,10 @@ def change_name(change: Change) -> str:
 
 
 def change_words(change: Change) -> str:
-    """'25 gained, 21 of them known to a source; 3 lost, 2 of them known to a source; 32 kept'."""
+    """'25 gained, 21 of them known to a source; 3 lost, 2 of them known to a source; 32 unchanged'."""
     gained = f"{change.gained} gained" + _of_them(change.transferred, change.gained)
     lost = f"{change.lost} lost" + _of_them(change.interference, change.lost)
-    return f"{gained}; {lost}; {change.kept} kept"
+    return f"{gained}; {lost}; {change.kept} unchanged"
 
 
 def _of_them(known: int, count: int) -> str:
@@ -62,12 +62,12 @@ def _line(change: Change, reach: float) -> Markup:
 
 
 def gap_table(comparison: Comparison, sources: Sequence[str]) -> Markup | None:
-    """How far the best of all models would get, what share of that was gone, and who had what was gained."""
+    """Per benchmark: gap closed by fused and control, scores, oracle, gained items known to each source."""
     changes = [c for c in shown_changes(comparison) if c.role is Role.FUSED and c.unit == "%"]
     if not changes:
         return None
-    known = [f"from {source}" for source in sources]
-    head = ["Benchmark", "gap closed", "by the control", "before", "fused", "oracle", *known]
+    known = [f"known to {source}" for source in sources]
+    head = ["Benchmark", "gap closed", "by the control", "target before", "fused", "oracle", *known]
     return table(head, [list(_gap_row(c, comparison, sources)) for c in changes])
 
 
@@ -85,7 +85,7 @@ def _gap_row(change: Change, comparison: Comparison, sources: Sequence[str]) -> 
 
 
 def gap_words(change: Change) -> str:
-    """'81 % (65 to 97)': the share of the gap that was closed, and its interval."""
+    """'81 % (+65 to +97)': the share of the gap that was closed, and its interval."""
     if change.gap_closed is None:
         return "no gap"
     share = f"{number(change.gap_closed)} %"

@@ -1,4 +1,4 @@
-"""The report as Markdown: for a pull request, a terminal, or a mail."""
+"""The report as Markdown, for a pull request or an e-mail."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def markdown(record: RunRecord) -> str:
             parts += [f"## {title}", _scores(record, rows)]
             parts += [_differences(record, rows)] if any(r.differences for r in rows) else []
     if changes := shown_changes(comparison):
-        parts += ["## Items gained and lost against the target before training", _changes(changes)]
+        parts += ["## Items gained and lost, compared with the target before training", _changes(changes)]
     head, transfer = transfer_cells(record)
     if transfer:
         parts += ["## What the sources taught", _table(head, transfer)]
@@ -73,8 +73,10 @@ def _differences(record: RunRecord, rows: Sequence[Row]) -> str:
         body.append([row.capability, row.benchmark, row.metric, *cells])
     level = f"{100 * comparison.confidence:g} %"
     lede = (
-        f"Fused minus each model, same items, {level} interval; ▲ better, ▼ worse (after correction); ≥ the "
-        "smallest true difference that so many items show in four of five cases."
+        f"Fused minus each model on the same items, with its {level} confidence interval. ▲ significantly "
+        "better, ▼ significantly worse, after correction for multiple comparisons; △ ▽ significant only "
+        "before the correction; no mark: no significant difference. MDE: minimum detectable effect, the "
+        "smallest true difference that so many items detect with 80 % power before the correction."
     )
     return lede + "\n\n" + _table(["capability", "benchmark", "metric", *(f"− {o}" for o in opponents)], body)
 
@@ -85,8 +87,8 @@ def _cell(parts: tuple[str, str, str], least: str) -> str:
 
 
 def _changes(changes: Sequence[Change]) -> str:
-    known = "had by a source"
-    head = ["benchmark", "model", "gained", known, "lost", known, "kept", "gap closed"]
+    known = "known to a source"
+    head = ["benchmark", "model", "gained", known, "lost", known, "unchanged", "gap closed"]
     body = [[change_name(c), c.model, *_counts(c), gap_words(c)] for c in changes]
     return _table(head, body)
 

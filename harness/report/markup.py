@@ -1,4 +1,4 @@
-"""HTML that cannot forget to escape: text is escaped unless it already is Markup."""
+"""HTML building with automatic escaping: text is escaped unless it is Markup."""
 
 from collections.abc import Iterable
 from html import escape
@@ -18,7 +18,7 @@ Child = str | int | None | Iterable["Child"]
 def tag(name: str, /, *children: Child, **attributes: str | int | bool | None) -> Markup:
     """`<name ...>children</name>`. A trailing underscore of an attribute is dropped, others become hyphens.
 
-    Attributes that are None or False are left out; True stands without a value.
+    Attributes that are None or False are left out; True gives an attribute without a value.
     """
     head = name + "".join(_attribute(key, value) for key, value in attributes.items())
     if name in VOID:
@@ -27,7 +27,7 @@ def tag(name: str, /, *children: Child, **attributes: str | int | bool | None) -
 
 
 def join(children: Child) -> Markup:
-    """Children one after the other, escaped where they are plain text."""
+    """The concatenated children; plain text is escaped."""
     if children is None:
         return Markup("")
     if isinstance(children, Markup):

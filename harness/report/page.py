@@ -16,43 +16,49 @@ from harness.report.published_table import published_section
 from harness.report.rows import likelihood_rows, score_rows
 
 SCORES_LEDE = (
-    "Under each score: fused minus that model on the same items, and its {level} interval. ▲ fused is "
-    "better, ▼ worse, after correction for many comparisons; △ ▽ only before it; no mark: no clear change. "
-    "≥: the smallest true difference that so many items show in four of five cases."
+    "Under each score: fused minus that model on the same items, with its {level} confidence interval. ▲ "
+    "fused is significantly better, ▼ significantly worse, after correction for multiple comparisons; △ ▽ "
+    "significant only before the correction; no mark: no significant difference. MDE: minimum detectable "
+    "effect, the smallest true difference that so many items detect with 80 % power before the correction."
 )
 LIKELIHOOD_LEDE = (
-    "Bits per byte of the right answer's text; lower is better, so a negative difference is good. It does "
-    "not depend on how a model cuts text into tokens, and sees more than right or wrong does."
+    "Bits per byte of the right answer's text: lower is better, so a negative difference is an improvement. "
+    "The measure does not depend on the tokenizer, and it also shows changes too small to turn a wrong "
+    "answer into a right one."
 )
 FOREST_LEDE = (
-    "Coloured and filled: sure after correction for all that is compared. A line across the middle leaves "
-    "open which model is better. Shows from: the smallest true difference, in points, that so many items "
-    "show in four of five cases."
+    "Filled, coloured points: significant after correction for multiple comparisons. Where an interval "
+    "crosses the middle line, either model may be the better one. MDE: minimum detectable effect, the "
+    "smallest true difference in points that so many items detect with 80 % power before the correction."
 )
 CHANGES_LEDE = (
-    "Against the target before training, item by item: lost to the left, gained to the right (it was wrong "
-    "and is right, or scores higher). Filled: a source had it, so a gain may come from there, and a loss is "
-    "interference. Grey: the same training without sources, whose gains no source taught."
+    "Each item is compared with the target before training: lost items to the left, gained items (wrong "
+    "before and right now, or a higher score) to the right. Filled: known to a source, which scores higher "
+    "on a gained item than the target before training, or on a lost item than the trained model. Such a gain "
+    "may come from that source; such a loss is interference. Grey: the control, the same training without "
+    "sources, whose gains cannot come from a source."
 )
 GAP_LEDE = (
-    "Oracle: an item counts as right if the target before training or any source has it; in percent. Gap "
-    "closed: the share of the way from before to the oracle, with its interval. From a source: items gained "
-    "that it had; several sources may have one."
+    "Oracle: the score in percent if every item got the best answer of the target before training and all "
+    "sources. Gap closed: the share of the distance from the score before training to the oracle, with its "
+    "confidence interval. Known to a source: gained items that this source answers better than the target "
+    "before training; several sources may know the same item."
 )
 PUBLISHED_LEDE = (
-    "Not paired: other items, other software and another machine, so no intervals and no tests. Percent."
+    "In percent. Not paired: the published scores come from other items, other software and another "
+    "machine, so there are no intervals and no tests."
 )
 OUTCOMES = {
     "gain": "▲ Gain",
     "loss": "▼ Loss",
     "mixed": "▲▼ Mixed",
-    "no change": "No clear change",
+    "no change": "No clear difference",
     "none": "No verdict",
 }
 
 
 def page(record: RunRecord, run_dir: Path) -> str:
-    """The whole document. Reads the items that lie in `run_dir`."""
+    """The whole document. Reads the items in `run_dir`."""
     body = tag("main", _opening(record), _results(record), _changes(record, run_dir), _background(record))
     head = tag(
         "head",
@@ -66,7 +72,7 @@ def page(record: RunRecord, run_dir: Path) -> str:
 
 def _opening(record: RunRecord) -> Markup:
     verdict = record.comparison.verdict
-    # the headline's first sentence is the answer; the verdict's clauses are separated by semicolons
+    # the first sentence of the headline is the answer; semicolons separate the clauses of the verdict
     clauses = [_sentence(clause) for clause in verdict.sentence.split("; ")]
     first, _, meaning = (verdict.headline or clauses[0]).partition(". ")
     items = sum(b.items for b in record.benchmarks)
@@ -93,7 +99,7 @@ def _sentence(clause: str) -> str:
 
 
 def _time(record: RunRecord) -> str:
-    return f"{duration(sum(s.seconds for s in record.stages))} of work in all."
+    return f"Total computing time: {duration(sum(s.seconds for s in record.stages))}."
 
 
 def _results(record: RunRecord) -> Markup:
@@ -103,13 +109,13 @@ def _results(record: RunRecord) -> Markup:
         [
             _section(
                 "Scores by capability",
-                "Each capability counts its benchmarks the same.",
+                "A capability's score is the mean over its benchmarks, with equal weights.",
                 tables.capability_picture(comparison),
             ),
-            _section("Differences with their intervals", FOREST_LEDE, forest(comparison)),
+            _section("Differences with confidence intervals", FOREST_LEDE, forest(comparison)),
             _section(
                 "Benchmarks",
-                f"Percent. {SCORES_LEDE.format(level=level)}",
+                f"Scores in percent. {SCORES_LEDE.format(level=level)}",
                 _table_of(record, score_rows(comparison)),
             ),
             _section(
@@ -131,10 +137,10 @@ def _changes(record: RunRecord, run_dir: Path) -> Markup:
     return join(
         [
             _section("Items gained and lost", CHANGES_LEDE, change_bars(record.comparison)),
-            _section("How far the sources could lead", GAP_LEDE, gap_table(record.comparison, sources)),
+            _section("Gap to the oracle", GAP_LEDE, gap_table(record.comparison, sources)),
             _section(
                 "Examples",
-                "First those where training without sources did not do the same.",
+                "Items on which fused and the control have different scores come first.",
                 _examples(record, run_dir),
             ),
         ]
@@ -156,9 +162,10 @@ def _background(record: RunRecord) -> Markup:
             _section("Training", "", background.training_panels(record)),
             _section(
                 "What the sources taught",
-                "How much of each source's predictions survived alignment and vocabulary map, by part of the "
-                "corpus, and whom the fusion function chose as teacher. Where a tokenizer changes the text "
-                "(case, normal forms), its windows are aligned by character offsets.",
+                "How much of each source's next-token distributions remains after alignment and vocabulary "
+                "map, by corpus part, and how often the fusion function chose that source. Where a tokenizer "
+                "changes the text (lower case, Unicode normalization), its windows are aligned by character "
+                "offsets.",
                 [
                     part
                     for part in (background.transfer_table(record), background.taught_table(record))
@@ -168,8 +175,8 @@ def _background(record: RunRecord) -> Markup:
             _section("Cost", "", [background.cost_table(record), background.gain_table(record) or ""]),
             _section("Stages", "", background.stage_table(record)),
             _section("Notes", "", notes),
-            _section("How to repeat it", "", background.reproducibility(record)),
-            _section("How the numbers are made", "", [tag("p", text) for text in method(record)]),
+            _section("How to reproduce this run", "", background.reproducibility(record)),
+            _section("How the numbers are computed", "", [tag("p", text) for text in method(record)]),
         ]
     )
 

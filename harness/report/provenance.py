@@ -1,4 +1,4 @@
-"""How the result came about: training curves, transfer, stages and cost, reproducibility."""
+"""Tables on the run itself: training curves, transfer, stages, cost, reproducibility."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ def training_panels(record: RunRecord) -> Markup | None:
 
 
 def transfer_table(record: RunRecord) -> Markup | None:
-    """Per teacher, in all and by corpus part: how much of it reached the target, and how much it taught."""
+    """Per source, in total and by corpus part: coverage after alignment, and share of positions taught."""
     head, rows = transfer_cells(record)
     if not rows:
         return None
@@ -43,7 +43,7 @@ def transfer_table(record: RunRecord) -> Markup | None:
 
 
 def taught_table(record: RunRecord) -> Markup | None:
-    """Beside what each teacher taught: the gained items that it had, by capability."""
+    """Per source: the share of positions it taught, and the gained items known to it, by capability."""
     changes = [
         c
         for c in record.comparison.changes
@@ -52,8 +52,8 @@ def taught_table(record: RunRecord) -> Markup | None:
     sources = [m.name for m in record.models if m.role is Role.SOURCE]
     if not changes or not record.attribution:
         return None
-    gained = [f"had of {c.gained} gained, {c.capability}" for c in changes]
-    head = ["Source", "of the taught positions", *gained]
+    gained = [f"knows of the {c.gained} gained in {c.capability}" for c in changes]
+    head = ["Source", "positions taught", *gained]
     rows: list[list[Child]] = [
         [s, percent(record.attribution.get(s)), *(c.transferred_from.get(s, 0) for c in changes)]
         for s in sources
@@ -62,7 +62,7 @@ def taught_table(record: RunRecord) -> Markup | None:
 
 
 def stage_table(record: RunRecord) -> Markup:
-    """Every stage with its time, effort and memory, whether it was reused, what it wrote and counted."""
+    """Every stage: time, whether it was reused, tokens, FLOP, peak memory, bytes written, counts."""
     rows: list[list[Child]] = [
         [
             s.name,
@@ -76,16 +76,16 @@ def stage_table(record: RunRecord) -> Markup:
         ]
         for s in record.stages
     ]
-    head = ["Stage", "time", "", "tokens", "effort", "peak memory", "written", "counted"]
+    head = ["Stage", "time", "", "tokens", "compute", "peak memory", "written", "counts"]
     return table(head, rows, left=(2, 7))
 
 
 def cost_table(record: RunRecord) -> Markup:
-    """Time, storage and effort of this run, and what of it a training without sources does without."""
+    """Time, storage and FLOP of this run, and the part that training without sources would not need."""
     parameters = {m.name: m.parameters for m in (*record.models, *record.repeats)}
     ran, reused = _seconds(record.stages, reused=False), _seconds(record.stages, reused=True)
     facts = {
-        "time of this run": f"{duration(ran)} ({duration(reused)} more had been spent on what was reused)",
+        "time of this run": f"{duration(ran)} (reused stages took {duration(reused)} in earlier runs)",
         "written to disk": size(sum(s.bytes for s in record.stages)),
     }
     for curve in record.training:
@@ -95,26 +95,26 @@ def cost_table(record: RunRecord) -> Markup:
     extra = spent(for_fusion(record.stages))
     if extra.tokens is not None:
         effort = f", about {quantity_of_flops(extra.flops)}" if extra.flops else ""
-        facts["for the sources alone"] = (
+        facts["extra work for the sources"] = (
             f"{quantity(extra.tokens)} tokens read{effort}, {duration(extra.seconds)}"
         )
     peak = spent(record.stages).memory_bytes
     if peak is not None:
-        facts["most memory held"] = size(peak)
+        facts["peak memory"] = size(peak)
     return fact_table(facts)
 
 
 def gain_table(record: RunRecord) -> Markup | None:
-    """What each million tokens of training gained over the control, which was trained on the same."""
+    """The lead over the control per million training tokens; both were trained on the same tokens."""
     rows: list[list[Child]] = [
         [g.capability, f"{signed(g.points)} points", interval(g.low, g.high)] for g in record.gains
     ]
-    head = ["Lead over the control", "for each million tokens of training", "interval"]
+    head = ["Capability", "lead over the control per million training tokens", "interval"]
     return table(head, rows) if rows else None
 
 
 def quantity_of_flops(flops: float) -> str:
-    """In FLOP with a decimal prefix."""
+    """FLOP with a decimal prefix."""
     for prefix in ("", "k", "M", "G", "T", "P", "E"):
         if flops < 999.5:
             return f"{flops:.1f} {prefix}FLOP"
@@ -123,7 +123,7 @@ def quantity_of_flops(flops: float) -> str:
 
 
 def reproducibility(record: RunRecord) -> list[Markup]:
-    """Command, seeds, versions, hardware, fingerprints, and the whole suite."""
+    """Command, seeds, versions, hardware, fingerprints, and the complete suite."""
     facts: dict[str, Child] = {
         "command": tag("code", command(record)),
         "run": record.run,
@@ -156,12 +156,12 @@ def reproducibility(record: RunRecord) -> list[Markup]:
             benchmarks,
             left=(1, 4, 5),
         ),
-        tag("details", tag("summary", "The whole suite as it was run"), tag("pre", suite)),
+        tag("details", tag("summary", "The complete suite of this run"), tag("pre", suite)),
     ]
 
 
 def command(record: RunRecord) -> str:
-    """The command line that repeats the run."""
+    """The command line that reproduces the run."""
     name = str(record.suite.get("name", record.run))
     overrides = " ".join(f"--set {shlex.quote(o)}" for o in record.overrides)
     return f"fusegauge run-suite suites/{name}.yaml {overrides}".strip()

@@ -1,4 +1,4 @@
-"""Published numbers beside a run's own: other items, other software, so never paired."""
+"""A table of published scores next to the run's own; never paired, since items and software differ."""
 
 from harness.core.exceptions import InputError
 from harness.core.formats import number, signed
@@ -11,13 +11,13 @@ SHOWN = (Role.TARGET, Role.CONTROL, Role.FUSED)
 
 
 def published_section(record: RunRecord) -> Markup | None:
-    """The table that the suite asks for under comparison.published; None where it names nothing."""
+    """The table that the suite names under comparison.published; None where it names none."""
     name = record.suite.get("comparison", {}).get("published")
     if not name:
         return None
     try:
         published = read_published(name)
-    except InputError as error:  # a report is still worth having without it
+    except InputError as error:  # the rest of the report is still useful
         return tag("p", f"Published numbers cannot be shown: {error.message}")
     rows = {r.benchmark: r for r in score_rows(record.comparison) if r.headline}
     shared = [(k, b, rows[k]) for k, b in published.benchmarks.items() if k in rows]

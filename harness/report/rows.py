@@ -1,4 +1,4 @@
-"""What the terminal and the report show of a comparison: which rows, in which order, with which marks."""
+"""The rows, their order and the marks that the terminal and the report show of a comparison."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -23,7 +23,7 @@ MARKS: dict[Standing, str] = {
 
 
 def standing(row: Row, difference: Difference, confidence: float) -> Standing:
-    """Whether fused is better or worse, surely (after correction) or perhaps (before it)."""
+    """Whether fused is significantly better or worse: after correction, or only before it ("perhaps")."""
     alpha = 1 - confidence
     if difference.p_value >= alpha or difference.difference == 0:
         return "open"
@@ -68,7 +68,7 @@ def average_rows(comparison: Comparison) -> list[Row]:
 
 
 def _without_repetition(rows: Sequence[Row]) -> list[Row]:
-    """Drop the average of a capability that has a single benchmark: it says the same again."""
+    """Drop the average of a capability with a single benchmark: the two are equal."""
     kept = []
     for group in by_capability(rows).values():
         single = len({r.benchmark for r in group if r.benchmark != AVERAGE}) == 1

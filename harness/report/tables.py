@@ -1,4 +1,4 @@
-"""The comparison as HTML: scores per capability as a picture, and every row as a table."""
+"""The comparison as HTML: a chart of the scores per capability, and tables of all rows."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from harness.report.rows import (
     with_overall,
 )
 
-KINDS = {"better": "gain", "worse": "loss"}  # only sure differences are coloured
+KINDS = {"better": "gain", "worse": "loss"}  # only significant differences are coloured
 PLAIN_NAMES = {"bits_per_byte": "bits per byte", "score": "mean of headline metrics"}
 
 
@@ -75,9 +75,9 @@ def scale_marks(reach: float) -> list[Markup]:
 
 
 def smallest(row: Row, difference: Difference) -> str:
-    """'≥ 12.3': the smallest true difference that these items show in four of five cases; '' if not known."""
+    """'MDE 12.3': the minimum detectable effect of these items at 80 % power; '' where it is not known."""
     found = difference.smallest
-    return "" if found is None else f"≥ {number(found, row.unit)}"
+    return "" if found is None else f"MDE {number(found, row.unit)}"
 
 
 def _scales(reach: float | None) -> Markup:

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 STYLES: dict[Standing, str] = {"better": "bold blue", "worse": "bold red"}
-NO_BREAK = "\u00a0"  # keeps numbers without a mark aligned with marked ones
-LEGEND = "▲ better, ▼ worse (after correction), △ ▽ only before it; unmarked: no clear difference"
+NO_BREAK = "\u00a0"  # aligns numbers without a mark with marked ones
+LEGEND = (
+    "▲ significantly better, ▼ significantly worse, after correction for multiple comparisons;\n"
+    "△ ▽ only before the correction; no mark: no significant difference"
+)
 
 
 def render_comparison(shown: RunRecord | Comparison) -> "Group":
-    """Scores of every model, its paired differences where there is a fused model, and the verdict."""
+    """Scores of every model, the paired differences if there is a fused model, and the verdict."""
     from rich.console import Group
     from rich.text import Text
 
@@ -73,7 +76,7 @@ def _scores(comparison: Comparison, rows: Sequence[Row]) -> "Table":
 
 def _differences(comparison: Comparison, rows: Sequence[Row]) -> "Table":
     level = f"{100 * comparison.confidence:g} %"
-    table = _table(f"Fused minus each model, same items, {level} interval", caption=LEGEND)
+    table = _table(f"Fused minus each model, same items, {level} confidence interval", caption=LEGEND)
     opponents = [name for name, role in models_of(comparison) if role is not Role.FUSED]
     for name in opponents:
         table.add_column(f"− {name}", justify="right", overflow="fold")

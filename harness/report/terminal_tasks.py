@@ -1,4 +1,4 @@
-"""A suite's benchmarks in the terminal: what each measures and what its size can show; 80 columns will do."""
+"""A suite's benchmarks in the terminal: what each measures and its minimum detectable effect; 80 columns."""
 
 from os.path import commonprefix
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ LISTED = 4  # tasks of a benchmark that are named one by one
 
 
 def render_tasks(shown: TaskTable) -> "Group":
-    """The table, what its last column means, and what is wrong or missing with the remedy."""
+    """The table, an explanation of its last column, and what is wrong or missing with the remedy."""
     from rich.console import Group
     from rich.text import Text
 
@@ -24,7 +24,7 @@ def render_tasks(shown: TaskTable) -> "Group":
 
 
 def _problems(shown: TaskTable) -> list[str]:
-    """What is wrong, line by line (missing data are named in their rows), then each remedy once."""
+    """One line per problem (missing data are named in their rows), then each remedy once."""
     parts = [(row, *problem.partition("\n")) for row in shown.benchmarks for problem in row.problems]
     remedies = dict.fromkeys(remedy for *_, remedy in parts if remedy)
     return [*(f"- {what}" for row, what, *_ in parts if not row.missing), *remedies]
@@ -38,7 +38,7 @@ def _table(shown: TaskTable) -> "Table":
     table.add_column("benchmark", overflow="fold")
     table.add_column("what it measures", ratio=1, overflow="fold")
     table.add_column("items", justify="right", no_wrap=True)
-    table.add_column("shows\nfrom", justify="right", no_wrap=True)
+    table.add_column("MDE", justify="right", no_wrap=True)
     pooled = {row.capability: row for row in shown.capabilities}
     for capability in dict.fromkeys(row.capability for row in shown.benchmarks):
         table.add_row(f"[bold]{escape(capability)}[/bold]")
@@ -59,12 +59,12 @@ def _cells(row: BenchmarkRow) -> tuple[str, ...]:
 
 
 def _pooled_cells(row: CapabilityRow) -> tuple[str, ...]:
-    what = f"each benchmark counts the same: as much as {row.equivalent_items:,} equal items"
+    what = f"benchmarks weigh equally; as precise as one benchmark of {row.equivalent_items:,} items"
     return "  average", what, f"{row.items:,}", _points(row.smallest_points, True)
 
 
 def _names(row: BenchmarkRow) -> str:
-    """The tasks' names: with sizes where there are a few, by their common beginning where there are many."""
+    """The tasks' names: with sizes if there are few, their common prefix if there are many."""
     names = [task.name for task in row.tasks]
     if len(names) == 1:
         return names[0]
@@ -81,13 +81,14 @@ def _items(row: BenchmarkRow) -> str:
 def _points(points: float | None, right_or_wrong: bool) -> str:
     if not right_or_wrong:
         return "–"
-    return "nothing" if points is None else f"{points:.1f}"
+    return "none" if points is None else f"{points:.1f}"
 
 
 def _legend(shown: TaskTable) -> str:
     return (
-        "shows from: the smallest true difference, in percentage points, that the exact McNemar test finds "
-        f"at p < {1 - shown.confidence:.2g} with {100 * shown.power:g} % power where two models differ on "
-        f"{100 * shown.discordant:g} % of the items (or on as many as the difference needs), before the "
-        f"correction for many comparisons; –: the metric is not right or wrong"
+        "MDE: minimum detectable effect, the smallest true difference in percentage points that the exact "
+        f"McNemar test finds at p < {1 - shown.confidence:.2g} with {100 * shown.power:g} % power if the two "
+        f"models differ on {100 * shown.discordant:g} % of the items (or on as many as the difference "
+        f"needs), before the correction for multiple comparisons; none: too few items to detect any "
+        f"difference; –: the metric does not score answers as right or wrong"
     )

@@ -1,4 +1,4 @@
-"""How much of each source reached the target, as plain cells: for the page and for Markdown."""
+"""Table cells on how much of each source was transferred to the target, for HTML and Markdown."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,13 @@ COVERAGE = {  # key of a record's coverage -> heading
     "positions": "positions kept",
     "mass": "mass kept",
     "agreement": "next token agrees",
-    "next_token": "mass on the token that came",
+    "next_token": "mass on the ground-truth token",
     "by_offsets": "windows by character offsets",
 }
 
 
 def transfer_cells(record: RunRecord) -> tuple[list[str], list[list[str]]]:
-    """(headings, rows): per source, in all and by corpus part; no rows where nothing was counted."""
+    """(headings, rows): per source, in total and by corpus part; no rows where nothing was counted."""
     names = dict.fromkeys((*record.coverage, *record.attribution))
     columns = [c for c in COVERAGE if any(c in values for values in record.coverage.values())]
     rows = [row for name in names for row in _rows(record, name, columns)]

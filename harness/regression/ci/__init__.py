@@ -1,6 +1,6 @@
-"""What a CI system reads of a check: JUnit XML, a Markdown summary, GitHub's annotations.
+"""Output of a check for CI systems: JUnit XML, a Markdown summary, GitHub annotations.
 
-Never here: a decision about the run; `Findings` are what was decided, in words.
+Never here: a decision about the run; `Findings` hold what was decided, as text.
 """
 
 from harness.regression.ci.findings import Findings, findings_of, findings_of_error

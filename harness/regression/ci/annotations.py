@@ -1,6 +1,6 @@
-"""Workflow commands that GitHub shows beside a run: `::error title=...::message`.
+"""GitHub annotations of a check, as workflow commands: `::error title=...::message`.
 
-GitHub shows ten errors of a step and drops the rest without a word; the last one says how many there are.
+GitHub shows ten errors per step and silently drops the rest, so the tenth says how many more there are.
 """
 
 from collections.abc import Iterator
@@ -36,12 +36,12 @@ def _line(case: Case) -> str:
 
 
 def command(level: str, title: str, message: str) -> str:
-    """One workflow command; nothing in title or message can end it or start another."""
+    """One workflow command, escaped so that title and message cannot end it or start another."""
     return f"::{level} title={_property(title)}::{_data(message)}"
 
 
 def _data(text: str) -> str:
-    """As GitHub's own toolkit escapes a message (actions/toolkit, packages/core/src/command.ts)."""
+    """A message escaped as in GitHub's toolkit (actions/toolkit, packages/core/src/command.ts)."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -1,4 +1,4 @@
-"""A check as cases: one per benchmark and capability, or one per reason why nothing was judged. Pure."""
+"""A check as a list of cases: one per benchmark and capability, or one per reason it was impossible. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +23,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Findings:
-    """A check of the run `run`: one sentence, its cases, and what else is to be said, a line each."""
+    """A check of the run `run`: one sentence, its cases, and notes of one line each."""
 
     run: str
     headline: str
@@ -35,11 +35,11 @@ class Findings:
 
 
 def findings_of(run: str, verdict: RegressionVerdict) -> Findings:
-    """A verdict's rows, and what it could not judge as skipped."""
+    """The rows of a verdict as cases; benchmarks that were not judged are skipped."""
     rows = [Case(row.kind, row.name, _state(row), line(row), row) for row in verdict.rows]
     skipped = [Case("benchmark", each.name, "skipped", each.reason) for each in verdict.unjudged]
-    notes = [f"Tested: {difference}." for difference in verdict.varied]
-    notes += [f"To keep the improvement: `{verdict.save}`"] if verdict.save else []
+    notes = [f"Setting under test: {difference}." for difference in verdict.varied]
+    notes += [f"To make this run the new baseline: `{verdict.save}`"] if verdict.save else []
     return Findings(run, verdict.sentence, (*rows, *skipped), tuple(notes))
 
 
@@ -50,7 +50,7 @@ def _state(row: RegressionRow) -> CaseState:
 
 
 def findings_of_error(run: str, error: FuseGaugeError) -> Findings:
-    """A check that judged nothing: every reason is a case in error."""
+    """A check that was not possible: every reason is a case with state error."""
     headline, *reasons = [text.strip().removeprefix("- ") for text in error.message.splitlines()]
     cases = [Case("check", f"reason {i}", "error", text) for i, text in enumerate(reasons or [headline], 1)]
     return Findings(run, headline.rstrip(":") + ".", tuple(cases), (f"Remedy: {error.remedy}.",))

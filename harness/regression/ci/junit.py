@@ -1,7 +1,7 @@
-"""JUnit XML in the form that Jenkins' schema fixes and GitHub's and GitLab's readers take.
+"""JUnit XML of a check, valid by Jenkins' schema and readable by GitHub and GitLab.
 
-One suite; a case per benchmark and per capability. Regressions are failures, reasons why nothing was judged
-errors, benchmarks without a counterpart skipped.
+One suite with a case per benchmark and per capability. Regressions are failures, reasons why the check was
+not possible are errors, benchmarks that were not judged are skipped.
 """
 
 import re
@@ -16,7 +16,7 @@ _ELEMENTS = {"regressed": "failure", "error": "error", "skipped": "skipped"}
 
 
 def junit_xml(findings: Findings) -> str:
-    """The whole document, with its declaration."""
+    """The complete document with its XML declaration."""
     counts = {
         "tests": str(len(findings.cases)),
         "failures": str(len(findings.with_state("regressed"))),
@@ -47,5 +47,5 @@ def _case(case: Case) -> ElementTree.Element:
 
 
 def _legal(text: str) -> str:
-    """Without the characters that no XML document may hold, escaped or not."""
+    """The text with characters that XML forbids, even escaped, replaced by U+FFFD."""
     return _ILLEGAL.sub("�", text)

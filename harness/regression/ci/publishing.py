@@ -1,4 +1,4 @@
-"""Where a check's findings go: files, and GitHub's log and step summary."""
+"""Writes a check's findings to files and to GitHub's log and step summary."""
 
 import os
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # a file that GitHub shows on the run's pa
 
 @dataclass(frozen=True)
 class Places:
-    """What was asked for; None and False: nothing."""
+    """The outputs that were asked for; None and False: not wanted."""
 
     junit: Path | None = None
     markdown: Path | None = None
@@ -23,7 +23,7 @@ class Places:
 
 
 def publish(findings: Findings, places: Places) -> list[str]:
-    """Write the files; returns the lines for GitHub's log."""
+    """Write the files and return the lines for GitHub's log."""
     if places.junit:
         write_text_atomically(places.junit, junit_xml(findings))
     if places.markdown:

@@ -1,4 +1,4 @@
-"""A check as Markdown: the sentence, one line per benchmark and capability, what was not judged."""
+"""A check as Markdown: the sentence, a table of benchmarks and capabilities, and what was not judged."""
 
 import re
 
@@ -16,7 +16,7 @@ _HEAD = (
 
 
 def markdown(findings: Findings) -> str:
-    """A whole document; ends with a line break."""
+    """The complete document, with a final line break."""
     judged = [(case, case.row) for case in findings.cases if case.row is not None]
     table = [*_HEAD, *(_row(case, row) for case, row in judged)] if judged else []
     others = [_other(case) for case in findings.cases if case.row is None]

@@ -135,7 +135,7 @@ class TestBitsPerByte:
             (AVERAGE, BITS_PER_BYTE),
         ]
         assert comparison.verdict.outcome == "none"
-        assert comparison.verdict.sentence == "No verdict: facts has no score."
+        assert comparison.verdict.sentence == "No verdict: no scores for facts."
 
 
 class TestUnits:
@@ -223,7 +223,7 @@ class TestFamilies:
 
     def test_the_comparison_says_which(self) -> None:
         assert self.compared("bh").correction == "bh"
-        assert "of claims made in this way at most 5.0 %" in self.compared("bh").verdict.headline
+        assert "called significant in this way, at most 5.0 %" in self.compared("bh").verdict.headline
 
 
 class TestOverall:
@@ -366,7 +366,7 @@ class TestVerdict:
         assert outcome == "gain"
         assert sentence == (
             "Fusion helped: against the same training without sources, +66.7 points on facts (p < 0.001, "
-            "30 items), no clear change on code (0.0 to 0.0, 30 items)."
+            "30 items), no significant difference on code (interval 0.0 to 0.0, 30 items)."
         )
 
     def test_loss(self) -> None:
@@ -384,7 +384,7 @@ class TestVerdict:
     def test_no_change(self) -> None:
         outcome, sentence = self.judge(facts=1)
         assert outcome == "no change"
-        assert "no clear change on facts (0.0 to +10.0, 30 items)" in sentence
+        assert "no significant difference on facts (interval 0.0 to +10.0, 30 items)" in sentence
 
     def test_one_of_many_capabilities_must_survive_the_correction(self) -> None:
         # 6 of 6 discordant: p = 2/64 = 0.031, sure alone, not among two capabilities
@@ -416,7 +416,7 @@ class TestVerdict:
         sentence = compare(
             scored, models, [entry("facts", "facts"), entry("code", "code")], SPEC
         ).verdict.sentence
-        assert "it beats teacher on facts; it still trails teacher on code (−100.0)." in sentence
+        assert "fused beats teacher on facts; fused still trails teacher on code (−100.0)." in sentence
 
     def test_without_fused_there_is_no_verdict(self) -> None:
         verdict = compare({"b": {"clm": items([1])}}, [("clm", Role.CONTROL)], [entry("b")], SPEC).verdict

@@ -1,4 +1,4 @@
-"""The verdict in everyday words: what helped, how surely, and what could not have been seen."""
+"""The headline: what fusion changed, with which certainty, and which differences could not be detected."""
 
 from typing import Literal
 
@@ -43,7 +43,7 @@ def test_helped_hurt_and_unclear_are_told_apart() -> None:
 def test_certainty_is_that_of_the_least_sure_claim() -> None:
     surest = said(finding("a", 9, 1e-9))
     assert "certainty: very high. " in surest
-    assert "without any effect fewer than 1 in 1,000 such" in surest
+    assert "if fusion had no effect, fewer than 1 in 1,000 such" in surest
     both = said(finding("a", 9, 1e-9), finding("b", 9, 0.004))
     assert "certainty: high. " in both
     assert "about 1 in 250 such" in both
@@ -58,16 +58,16 @@ def test_a_difference_that_is_not_sure_is_no_claim() -> None:
 
 def test_no_claim_says_what_would_have_been_seen() -> None:
     text = said(finding("facts", 1, 0.6, 8.0), finding("code", 0, 1.0, 12.5))
-    assert "items show a true difference of 8.0 points on facts and 12.5 points on code; a smaller" in text
+    assert "can detect a difference of 8.0 points on facts and 12.5 points on code; smaller ones" in text
     assert "too few items" in said(finding("facts", 1, 0.6, None))
 
 
 def test_false_discoveries_are_told_as_a_share_of_claims() -> None:
     text = said(finding("facts", 9, 0.001), correction="bh")
-    assert "of claims made in this way at most 5.0 % are expected to be false" in text
+    assert "of all differences called significant in this way, at most 5.0 % are expected to be false" in text
 
 
 def test_the_whole_is_told_with_its_interval() -> None:
     whole = finding("overall", 4.0, 0.001).difference
     text = headline([finding("facts", 9, 0.001)], "its control", "holm", whole)
-    assert "Over all capabilities: +4.0 points (−1.0 to +9.0)." in text
+    assert "Average over all capabilities: +4.0 points (interval −1.0 to +9.0)." in text

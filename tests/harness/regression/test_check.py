@@ -42,7 +42,7 @@ def causes(verdict: RegressionVerdict) -> dict[str, tuple[str, ...]]:
 def test_the_same_run_holds(tmp_path: Path, baseline: Path) -> None:
     verdict = checked(tmp_path, baseline)
     assert verdict.exit_code == 0
-    assert verdict.sentence == "Held: 4 benchmarks, none surely worse than the baseline."
+    assert verdict.sentence == "Held: 4 benchmarks, none significantly worse than the baseline."
     assert all(row.difference == 0 and row.p_adjusted == 1 for row in verdict.rows)
 
 
@@ -163,7 +163,7 @@ def test_a_tolerance_holds_where_it_was_given(
 
 
 def test_a_fall_that_may_be_within_the_tolerance_is_no_regression(tmp_path: Path, baseline: Path) -> None:
-    """It is surely a fall, and larger than the tolerance; but not surely larger."""
+    """The fall is significant and larger than the tolerance, but not significantly larger."""
     fell = checked(tmp_path, baseline, fused=0.40)
     by = -next(row.difference for row in fell.rows if row.name == "capitals")
     verdict = checked(tmp_path, baseline, f"{by - 3}", fused=0.40)
@@ -183,7 +183,7 @@ def test_what_the_baseline_does_not_have_is_told_and_not_judged(tmp_path: Path, 
     verdict = check(sample_run(tmp_path), tmp_path, tmp_path / "b.json")
     assert {u.name: u.reason for u in verdict.unjudged} == {
         "materials": "it is not in the baseline",
-        "syllogisms": "the baseline has no scores of it",
+        "syllogisms": "the baseline has no scores for it",
     }
     assert {row.name for row in verdict.rows} == {"capitals", "small_functions", "commonsense", "code"}
     assert "materials: not judged" in verdict.text()

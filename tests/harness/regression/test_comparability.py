@@ -53,7 +53,7 @@ def test_other_fingerprints_and_missing_benchmarks_are_all_named(tmp_path: Path,
 def test_another_suite(tmp_path: Path, baseline: Path) -> None:
     record = sample_run(tmp_path)
     record = record.model_copy(update={"suite": record.suite | {"name": "other"}})
-    assert "suite is 'other' now, 'sample' there" in refuse(tmp_path, baseline, record)
+    assert "suite is 'other' in this run, 'sample' in the baseline" in refuse(tmp_path, baseline, record)
 
 
 def with_setting(record: RunRecord, part: str, key: str, value: Any) -> RunRecord:
@@ -64,11 +64,11 @@ def with_setting(record: RunRecord, part: str, key: str, value: Any) -> RunRecor
 @pytest.mark.parametrize(
     ("part", "key", "value", "message"),
     [
-        ("fusion", "lm_loss_weight", 0.5, "fusion.lm_loss_weight is 0.5 now, 0.9 there"),
-        ("training", "max_steps", 200, "training.max_steps is 200 now, 400 there"),
-        ("training", "warmup_steps", 10, "training.warmup_steps is 10 now, not set there"),
-        ("scoring", "dtype", "bfloat16", "scoring.dtype is bfloat16 now, float32 there"),
-        ("target", "bos", True, "target.bos is True now, None there"),
+        ("fusion", "lm_loss_weight", 0.5, "fusion.lm_loss_weight is 0.5 in this run, 0.9 in the baseline"),
+        ("training", "max_steps", 200, "training.max_steps is 200 in this run, 400 in the baseline"),
+        ("training", "warmup_steps", 10, "training.warmup_steps is 10 in this run, not set in the baseline"),
+        ("scoring", "dtype", "bfloat16", "scoring.dtype is bfloat16 in this run, float32 in the baseline"),
+        ("target", "bos", True, "target.bos is True in this run, None in the baseline"),
     ],
 )
 def test_another_setting_is_not_comparable_unless_it_is_what_is_tested(
@@ -79,7 +79,7 @@ def test_another_setting_is_not_comparable_unless_it_is_what_is_tested(
     for vary in (f"{part}.{key}", part):
         verdict = check(record, tmp_path, baseline, vary=(vary,))
         assert verdict.varied == (message,)
-        assert f"tested: {message}" in verdict.text()
+        assert f"setting under test: {message}" in verdict.text()
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_other_weights_and_documents_are_named(tmp_path: Path, baseline: Path) -
     changed = corpus.model_copy(update={"facts": corpus.facts | {"fingerprint": "other"}})
     record = record.model_copy(update={"models": tuple(models), "stages": (changed, *stages)})
     message = refuse(tmp_path, baseline, record)
-    assert "sources.facts-neox.weights is ffffffffffff… now, " in message
-    assert "corpus.content is other now" in message
+    assert "sources.facts-neox.weights is ffffffffffff… in this run, " in message
+    assert "corpus.content is other in this run" in message
 
 
 def test_fused_and_control_may_have_any_weights(tmp_path: Path, baseline: Path) -> None:

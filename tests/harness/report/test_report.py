@@ -66,7 +66,7 @@ def test_what_reached_the_target_is_shown_by_part(run: tuple[RunRecord, Path]) -
         "logic-llama": {"positions": 88.6, "agreement": 71.25, "next_token": 41.5, "positions.code": 80.0}
     }
     text = str(transfer_table(run[0].model_copy(update={"coverage": coverage})))
-    for heading in ("positions kept", "next token agrees", "mass on the token that came"):
+    for heading in ("positions kept", "next token agrees", "mass on the ground-truth token"):
         assert heading in text
     assert "positions.code" not in text
     whole, _, part = text.partition(">code<")
@@ -155,7 +155,7 @@ class TestHtml:
         ]
 
     def test_one_training_is_said_to_be_one(self, html: str) -> None:
-        assert "One training (seed 0): the certainty is about the items, not about another training." in html
+        assert "One training (seed 0): intervals and p-values account for the choice of items" in html
 
     def test_the_forest_has_every_headline_difference_and_the_overall_one(
         self, html: str, run: tuple[RunRecord, Path]
@@ -170,7 +170,7 @@ class TestHtml:
                 (d,) = (d for d in row.differences if d.role is role)
                 assert f"{interval(d.low, d.high)}</span>" in plot
                 assert d.smallest is not None
-                assert f"≥ {number(d.smallest)}" in plot
+                assert f"MDE {number(d.smallest)}" in plot
 
     def test_what_was_gained_is_told_in_words_beside_the_bars(
         self, html: str, run: tuple[RunRecord, Path]
@@ -186,7 +186,7 @@ class TestHtml:
         assert "11.3 TFLOP" in text  # 6 x 1,048,576 parameters x 1.8 million tokens
         assert "77.0k tokens read, about 161.5 GFLOP" in text  # by the source: 2 x 1,048,576 x 77,000
         assert "550.0 MB" in text  # the last stage's peak
-        assert "for each million tokens of training" in text
+        assert "per million training tokens" in text
 
     def test_every_score_and_difference_is_there(self, html: str, run: tuple[RunRecord, Path]) -> None:
         texts = set(outline(html).texts)
@@ -282,7 +282,7 @@ class TestWriting:
         ).html.read_text()
         outline(text)
         assert "fused minus this model" not in text
-        assert "Differences with their intervals" not in text
+        assert "Differences with confidence intervals" not in text
         assert "Items gained and lost" not in text
 
     def test_a_long_prompt_shows_its_end(self) -> None:
@@ -333,7 +333,10 @@ class TestSeveralTrainings:
     def test_the_opening_and_the_method_say_so(self, run: tuple[RunRecord, Path]) -> None:
         several = run[0].comparison.model_copy(update={"trainings": 3})
         text = page(run[0].model_copy(update={"comparison": several, "seeds": (0, 1, 2)}), run[1])
-        assert "Means over 3 trainings (seeds 0, 1 and 2), whose spread is part of the certainty." in text
+        assert (
+            "Means over 3 trainings (seeds 0, 1 and 2): intervals and p-values account for the variance"
+            in text
+        )
         assert "Cochran and Cox" in text
         assert "One training" not in text
 
@@ -346,7 +349,7 @@ class TestMarkdown:
         for cell in row.cells:
             assert f" {number(cell.value)} |" in text
         assert " ▲ (" in text
-        assert "; ≥ " in text
+        assert "; MDE " in text
         assert run[0].comparison.verdict.headline in text
         assert "| overall | average |" in text
         assert "fusegauge run-suite" in text
