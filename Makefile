@@ -1,5 +1,6 @@
 # make demo   a fresh clone to a verdict: installs, runs suites/micro.yaml, says where to look
 # make test   the whole test suite, as .ci/run calls it
+# make fast   the tests that take little, to run while you work; shows those that take most of its time
 # make check  format, lint, types, who imports whom, declared dependencies
 # make docs   pages, and parts of pages, that follow from the program
 # make toolchains  what is missing of the languages that code benchmarks run (Debian, Ubuntu; as root)
@@ -12,13 +13,18 @@ STAMP := $(VENV)/.installed
 
 MICRO := build/micro
 
-.PHONY: demo test check docs regression baseline install toolchains clean $(MICRO)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
+
+.PHONY: demo test fast check docs regression baseline install toolchains clean $(MICRO)
 
 demo: $(STAMP)
 	$(BIN)/python cli.py run-suite suites/micro.yaml
 
 test: $(STAMP) check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadgroup
+	$(PYTEST)
+
+fast: $(STAMP)
+	$(PYTEST) -m "not slow" --durations=5
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -182,7 +182,10 @@ def test_a_corrupted_file_in_the_store_stops_the_run_and_is_named(results: Path)
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
     arguments = [sys.executable, "cli.py", "run-suite", *SMALL, "--results", str(tmp_path)]
     arguments += ["--set", "training.max_steps=2000"]
-    process = subprocess.Popen(arguments, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
+    # What a shell starts in the background ignores SIGINT, and so would all that the tests start there.
+    process = subprocess.Popen(
+        arguments, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts
+    )
     _wait_for(lambda: list(tmp_path.glob("store/training/*/*.part-*")))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=180)  # a crowded machine takes its time to notice
@@ -190,6 +193,10 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
     assert "finished stages are kept" in errors
     assert list(tmp_path.glob("store/fusion/*/manifest.json"))
     assert not list(tmp_path.glob("store/**/*.part-*"))
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for(happened: Any, seconds: float = 120) -> None:

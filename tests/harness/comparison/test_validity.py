@@ -5,7 +5,9 @@ Each simulation has 1,000 comparisons. A rate of 5 % then lies between 3.2 % and
 item by item, so that every claim is a false alarm.
 """
 
+import pickle
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from harness.comparison.power import difference_beyond_spread, smallest_differen
 from harness.comparison.statistics import Design, Floats, bootstrap, mcnemar_exact, paired_permutation
 from harness.core.record import AVERAGE, Difference, Role, Row
 from harness.suite.spec import ComparisonSpec
+from tests.conftest import MadeOnce
 
 RUNS = 1000
 SPEC = ComparisonSpec(resamples=199)
@@ -65,9 +68,15 @@ def compared(rng: np.random.Generator, correction: str) -> tuple[Row, ...]:
 
 class TestFalseAlarms:
     @pytest.fixture(scope="class")
-    def runs(self) -> list[tuple[Row, ...]]:
-        rng = np.random.default_rng(1)
-        return [compared(rng, "holm") for _ in range(RUNS)]
+    def runs(self, made_once: MadeOnce) -> list[tuple[Row, ...]]:
+        def compare(folder: Path) -> None:
+            rng = np.random.default_rng(1)
+            found = [compared(rng, "holm") for _ in range(RUNS)]
+            (folder / "rows.pickle").write_bytes(pickle.dumps(found))
+
+        folder = made_once("compared_equals", compare)
+        found: list[tuple[Row, ...]] = pickle.loads((folder / "rows.pickle").read_bytes())
+        return found
 
     @staticmethod
     def family(rows: tuple[Row, ...], kind: str) -> list[Difference]:

@@ -28,8 +28,6 @@ from harness.suite.load import bundled_folder, load_suite
 from harness.suite.run_options import RunOptions
 from tests.harness.observers import Silent
 
-pytestmark = pytest.mark.xdist_group("stage_bodies")  # one process computes what the others reuse
-
 MODELS = bundled_folder() / "micro" / "models"
 VOCABULARIES = ModelVocabulary(MODELS / "code"), ModelVocabulary(MODELS / "target")
 SMALL = ("corpus.documents=12", "training.max_steps=3", "training.per_device_train_batch_size=4")

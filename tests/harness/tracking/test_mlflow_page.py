@@ -23,7 +23,6 @@ from tests.conftest import CHECKOUT
 from tests.harness.sample_run import NAMES, sample_run
 from tests.harness.tracking.browser import chromium, wait_for
 
-pytestmark = pytest.mark.xdist_group("mlflow_page")
 ROWS = """[...document.querySelectorAll('[role=row]')].map(
     row => [...row.querySelectorAll('[role=cell], [role=columnheader]')].map(c => c.innerText.trim()))"""
 TABLE = f"({ROWS}).some(cells => cells.includes('avg/overall'))"

@@ -22,7 +22,6 @@ from harness.core.record import Row, RunRecord
 from harness.suite.spec import TrackingSpec
 from harness.tracking import TrackingLinks, sync, sync_run
 from harness.tracking.saved_view import view_tag
-from harness.tracking.ui import free_port
 from tests.harness.sample_run import sample_run
 
 SPEC = TrackingSpec(experiment="fuse tests")
@@ -364,9 +363,7 @@ def test_a_deleted_experiment_comes_back(results: Path) -> None:
 def test_the_same_through_a_server(tmp_path: Path) -> None:
     """Artifacts travel by HTTP then, and the page's own address is linked."""
     _, run_dir = _copy(tmp_path, "served")
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _unused_port()
     address = f"http://127.0.0.1:{port}"
     with _server(tmp_path, port):
         links = sync_run(run_dir, TrackingSpec(uri=address), results=tmp_path)
@@ -415,7 +412,7 @@ def test_a_server_that_dies_in_the_middle_costs_seconds_and_the_next_sync_comple
 
     record, run_dir = _copy(tmp_path, "died")
     held = _contents(run_dir)
-    port = free_port()
+    port = _unused_port()
     spec = TrackingSpec(uri=f"http://127.0.0.1:{port}")
     created = MlflowClient.create_run
     with _server(tmp_path, port) as server:
@@ -439,6 +436,13 @@ def test_a_server_that_dies_in_the_middle_costs_seconds_and_the_next_sync_comple
         found = MlflowClient(spec.uri).search_runs([links.experiment_id])
         assert sorted(r.info.run_name for r in found) == sorted(["died", *(m.name for m in record.models)])
         assert all(r.info.status == "FINISHED" for r in found)
+
+
+def _unused_port() -> int:
+    """One that the system chooses: MLflow's usual one may be about to be taken by a test beside this."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class _server:  # noqa: N801 - used as a function
