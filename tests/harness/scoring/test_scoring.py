@@ -319,7 +319,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     path.write_text('{"x": 1}\n{"x": \n')
     with (
         redirected(ScoringOptions(mirror=tmp_path)),
-        pytest.raises(InputError, match=r"test\.jsonl, line 2: no JSON"),
+        pytest.raises(InputError, match=r"test\.jsonl, line 2: not JSON"),
     ):
         datasets.load_dataset("a/b")
 
