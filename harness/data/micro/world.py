@@ -18,7 +18,7 @@ import math
 import operator
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
 from typing import Literal, TypeVar
@@ -314,5 +314,6 @@ def code_items(count: int = ITEMS_PER_PART) -> list[CodeProblem]:
 def fingerprint() -> str:
     """SHA-256 of a sample of documents and of all items; models fit only the world they were built with."""
     items = [*commonsense_items(), *reasoning_items(), *code_items()]
-    text = "\x00".join([*fusion_documents(60, seed=0), *map(repr, items)])
+    fields = [repr(asdict(item)) for item in items]  # fields only: a class may be renamed
+    text = "\x00".join([*fusion_documents(60, seed=0), *fields])
     return hashlib.sha256(text.encode()).hexdigest()
