@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: progress, the table at the end, plan and doctor."""
+"""Terminal output: progress, the comparison of a finished run, plan, tasks, links and doctor."""
 
 import sys
 import time
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from harness.tracking import TrackingLinks
     from harness.tracking.ui import Page
 
-LOG_COLUMNS = 120  # of tables in a file or a CI log, which do not wrap as a screen does
-_FACTS = ("documents", "windows", "tokens", "bits_per_byte", "mapped_percent", "items")  # worth a line
+LOG_COLUMNS = 120  # of tables in a file or a CI log, which do not wrap like a terminal
+_FACTS = ("documents", "windows", "tokens", "bits_per_byte", "mapped_percent", "items")  # shown
 
 
 class ConsoleObserver:
-    """Prints one line per finished stage and a bar for the running one, on stderr."""
+    """Prints one line per finished stage and a progress bar for the running one, on stderr."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, emoji=False)
         self._bar = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=24),
@@ -79,7 +79,7 @@ def _fact(name: str, value: Any) -> str:
 
 
 def show_finished(finished: "Finished") -> None:
-    """The comparison table, the verdict, and where the files are."""
+    """Print the comparison, the verdict, and the paths of the files."""
     show_record(finished.record)
     reused = sum(o.reused for o in finished.outcomes.values())
     print(f"run:    {finished.record.run} ({reused} of {len(finished.outcomes)} stages reused)")
@@ -88,10 +88,10 @@ def show_finished(finished: "Finished") -> None:
 
 
 def show_record(record: RunRecord) -> None:
-    """The comparison table, the verdict sentence and the run's notes."""
+    """Print the comparison, the verdict and the run's notes."""
     from harness.report.terminal import render_comparison
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, LOG_COLUMNS)
     console.print(render_comparison(record))
@@ -100,26 +100,26 @@ def show_record(record: RunRecord) -> None:
 
 
 def show_links(links: "TrackingLinks", *, err: bool = False) -> None:
-    """Where MLflow shows the run, and the command that serves it."""
+    """Print where MLflow shows the run, and the command that serves it."""
     lines = [f"MLflow: {links.view}"]
     if links.command:
-        lines.append(f"        (serve it with: {links.command})")
+        lines.append(f"        (start the server with: {links.command})")
     print("\n".join(lines), file=sys.stderr if err else sys.stdout)
 
 
 def show_page(page: "Page") -> None:
-    """Where MLflow is served, and a link per run; flushed, since it is read while the command goes on."""
+    """Print where MLflow is served, and a link per run; flushed, because the command keeps running."""
     lines = [f"MLflow: {page.base} (shows {page.database})"]
     lines += [line for run, links in page.runs.items() for line in (run, f"  {links.view}")]
-    lines += [] if page.runs else ["no run has been synced there yet: fusegauge sync RUN"]
+    lines += [] if page.runs else ["no run has been synced yet; to sync one: fusegauge sync RUN"]
     lines += [f"log: {page.log}; stop with Ctrl-C"] if page.process else []
     print("\n".join(lines), flush=True)
 
 
 def show_plan(plan: "Plan") -> None:
-    """Stages with what is there and what the rest costs."""
+    """Print the stages: which are finished, and the estimated cost of the others."""
     table = Table(
-        title=f"{plan.suite}: {plan.present} of {len(plan.stages)} stages are there", title_justify="left"
+        title=f"{plan.suite}: {plan.present} of {len(plan.stages)} stages are finished", title_justify="left"
     )
     for name in ("stage", "state", "tokens", "TFLOP", "disk MB", "memory GB", "minutes"):
         text = name in ("stage", "state")
@@ -128,23 +128,23 @@ def show_plan(plan: "Plan") -> None:
         table.add_row(*stage.cells())
     table.add_section()
     table.add_row(*plan.total_cells())
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(table)
     console.print(plan.assumptions)
 
 
 def show_tasks(table: "TaskTable") -> None:
-    """What the benchmarks of a suite measure and can show."""
+    """Print what the benchmarks of a suite measure, and their minimum detectable effects."""
     from harness.report.terminal_tasks import render_tasks
 
-    Console(highlight=False).print(render_tasks(table))
+    Console(highlight=False, emoji=False).print(render_tasks(table))
 
 
 def show_findings(findings: "Sequence[MachineCheck]") -> None:
-    """One line a finding, with the remedy under what is missing."""
-    console = Console(highlight=False)
+    """Print one line per finding, with the remedy below what is missing."""
+    console = Console(highlight=False, emoji=False)
     for finding in findings:
-        mark = "[green]ok  [/green]" if finding.ok else "[red]lack[/red]"
+        mark = "[green]ok     [/green]" if finding.ok else "[red]missing[/red]"
         console.print(f"{mark} {finding.name:<22} {finding.detail}")
         if not finding.ok:
-            console.print(f"     -> {finding.remedy}")
+            console.print(f"        -> {finding.remedy}")

@@ -7,7 +7,7 @@ from typing import Literal
 from harness.core.formats import interval, listed, number, signed
 from harness.core.record import Difference
 
-HELPED, HURT, UNCLEAR = "helped on", "hurt on", "made no clear difference on"
+HELPED, HURT, UNCLEAR = "helped on", "lowered scores on", "made no clear difference on"
 CERTAINTY = ((0.001, "very high"), (0.01, "high"), (1.0, "fair"))  # below this p-value: this word
 
 
@@ -48,7 +48,7 @@ def headline(
 
 
 def _effect(findings: Sequence[CapabilityDifference]) -> str:
-    """'Fusion helped on facts, hurt on code and made no clear difference on logic'."""
+    """'Fusion helped on facts, lowered scores on code and made no clear difference on logic'."""
     groups = (
         (HELPED, [f.capability for f in findings if f.gained]),
         (HURT, [f.capability for f in findings if f.lost]),

@@ -104,9 +104,9 @@ def _of_benchmark(name: str, then: BenchmarkOutcomes, all_now: OutcomesByBenchma
 
 def _not_comparable(path: Path, found: Sequence[str]) -> NotComparableError:
     return NotComparableError(
-        f"not comparable with {path}:{_as_list(found)}",
-        remedy="run the suite with the baseline's settings; settings that differ on purpose go into --vary; "
-        f"or save a new baseline: fusegauge baseline save RUN --to {path}",
+        f"the run is not comparable with {path}:{_as_list(found)}",
+        remedy="run the suite with the baseline's settings; or name what differs on purpose with --vary; or "
+        f"save a new baseline: fusegauge baseline save RUN --to {path}",
     )
 
 

@@ -67,7 +67,15 @@ def gap_table(comparison: Comparison, sources: Sequence[str]) -> Markup | None:
     if not changes:
         return None
     known = [f"known to {source}" for source in sources]
-    head = ["Benchmark", "gap closed", "by the control", "target before", "fused", "oracle", *known]
+    head = [
+        "Benchmark",
+        "gap closed",
+        "gap closed by the control",
+        "target before",
+        "fused",
+        "oracle",
+        *known,
+    ]
     return table(head, [list(_gap_row(c, comparison, sources)) for c in changes])
 
 

@@ -33,10 +33,10 @@ FOREST_LEDE = (
 )
 CHANGES_LEDE = (
     "Each item is compared with the target before training: lost items to the left, gained items (wrong "
-    "before and right now, or a higher score) to the right. Filled: known to a source, which scores higher "
-    "on a gained item than the target before training, or on a lost item than the trained model. Such a gain "
-    "may come from that source; such a loss is interference. Grey: the control, the same training without "
-    "sources, whose gains cannot come from a source."
+    "before and right now, or a higher score) to the right. Filled: items known to a source, which scores "
+    "higher on them than the target before training (gained items) or than the trained model (lost items). "
+    "Such a gain may come from that source; such a loss is interference. Grey: the control, the same "
+    "training without sources, whose gains cannot come from a source."
 )
 GAP_LEDE = (
     "Oracle: the score in percent if every item got the best answer of the target before training and all "
@@ -163,9 +163,9 @@ def _background(record: RunRecord) -> Markup:
             _section(
                 "What the sources taught",
                 "How much of each source's next-token distributions remains after alignment and vocabulary "
-                "map, by corpus part, and how often the fusion function chose that source. Where a tokenizer "
-                "changes the text (lower case, Unicode normalization), its windows are aligned by character "
-                "offsets.",
+                "map, by corpus part, and at how many positions the fusion function gave that source the "
+                "largest weight. Where a tokenizer changes the text (lower case, Unicode normalization), its "
+                "windows are aligned by character offsets.",
                 [
                     part
                     for part in (background.transfer_table(record), background.taught_table(record))

@@ -52,7 +52,7 @@ def taught_table(record: RunRecord) -> Markup | None:
     sources = [m.name for m in record.models if m.role is Role.SOURCE]
     if not changes or not record.attribution:
         return None
-    gained = [f"knows of the {c.gained} gained in {c.capability}" for c in changes]
+    gained = [f"known to it, of {c.gained} items gained in {c.capability}" for c in changes]
     head = ["Source", "positions taught", *gained]
     rows: list[list[Child]] = [
         [s, percent(record.attribution.get(s)), *(c.transferred_from.get(s, 0) for c in changes)]

@@ -1,9 +1,9 @@
-"""A run in MLflow: sent there from its files on disk, and served; no other room imports mlflow.
+"""Runs in MLflow: synced from their files on disk, and served; no other room imports mlflow.
 
-Results on disk are the truth. `sync_run` may be repeated at any time and after any failure: it ends with one
-parent run and one child per model, never with duplicates, and it shows what `run.json` says now.
+The files on disk are authoritative. `sync_run` may be repeated at any time and after any failure: the result
+is one parent run and one child per model, without duplicates, with the current contents of `run.json`.
 
-Never here: computing a score; anything that only MLflow knows.
+Never here: computing a score; data that exist only in MLflow.
 """
 
 from harness.tracking.links import TrackingLinks

@@ -1,4 +1,4 @@
-"""Addresses inside MLflow's web page, and the command that serves it."""
+"""Links into MLflow's web UI, and the command that starts it."""
 
 import json
 import shlex
@@ -17,7 +17,7 @@ _MODE = "workflowType=machine_learning"  # without it MLflow opens its overview 
 
 @dataclass(frozen=True)
 class TrackingLinks:
-    """Where a synced run is seen. `command` starts the page; empty when a server already serves it."""
+    """Links to a synced run. `command` starts the UI; empty if a server already runs."""
 
     experiment_id: str
     parent_run: str
@@ -32,9 +32,9 @@ class TrackingLinks:
 def links(
     experiment: str, parent: str, models: Sequence[str], view: str, *, base: str, command: str
 ) -> TrackingLinks:
-    """`models` are run ids, `view` the saved view's id.
+    """The links; `models` are run ids, `view` the saved view's id.
 
-    No filter or order may stand beside `viewStateShareKey`: they would switch the saved view off.
+    Links with `viewStateShareKey` must not have a filter or an order, which would disable the saved view.
     """
     page = f"{base.rstrip('/')}/#"
     runs = f"{page}/experiments/{experiment}/runs?{_MODE}"
@@ -52,14 +52,14 @@ def links(
 
 
 def ui_base(uri: str, ui: str | None) -> str:
-    """Where the page is: as told, else the tracking server, else what `ui_command` starts."""
+    """The UI's address: `ui` if given, else the tracking server, else what `ui_command` starts."""
     return without_login(ui or (uri if uri.startswith(("http://", "https://")) else DEFAULT_UI))
 
 
 def ui_command(uri: str, base: str) -> str:
-    """What a person runs to see a database; nothing for a server, which is its own page.
+    """The command that shows a database in MLflow's UI; empty for a server, which has its own.
 
-    A password in the address is left for that person to fill in.
+    A password in the address is masked; the user has to fill it in.
     """
     if uri.startswith(("http://", "https://")):
         return ""
@@ -68,7 +68,7 @@ def ui_command(uri: str, base: str) -> str:
 
 
 def _mlflow_program() -> str:
-    """`mlflow` where the shell finds it, else the one of this environment."""
+    """`mlflow` if it is on the PATH, else the one of this environment."""
     beside = Path(sys.executable).with_name("mlflow")
     return "mlflow" if shutil.which("mlflow") or not beside.exists() else shlex.quote(str(beside))
 

@@ -1,9 +1,9 @@
-"""Names that MLflow accepts: one name it refuses would cost the whole batch it travels in."""
+"""Metric names that MLflow accepts: one invalid name would make it refuse the whole batch."""
 
 import re
 from hashlib import sha256
 
-LONGEST = 120  # of one part; MLflow takes 250 characters for a whole key
+LONGEST = 120  # characters of one part; MLflow allows 250 for a key
 _SPOKEN = {"@": "_at_", "%": "_percent", "+": "_plus", "=": "_eq_"}
 _REFUSED = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -11,7 +11,7 @@ _REFUSED = re.compile(r"[^A-Za-z0-9_.-]+")
 def clean(part: str) -> str:
     """One part of a metric key: ASCII letters, digits, `_`, `-`, `.`; "pass@1" becomes "pass_at_1".
 
-    Slashes go too, because MLflow makes a chart section of everything before the last one.
+    Slashes are replaced too, because MLflow makes a chart section of everything before the last slash.
     """
     spoken = "".join(_SPOKEN.get(c, c) for c in part)
     safe = re.sub(r"\.{2,}|_{2,}", lambda m: m[0][0], _REFUSED.sub("_", spoken)).strip("._")
@@ -21,12 +21,12 @@ def clean(part: str) -> str:
 
 
 def metric_key(section: str, *parts: str) -> str:
-    """`section/part.part`: one slash, so that one chart section holds one capability."""
+    """`section/part.part`: a single slash, so that each capability is one chart section."""
     return f"{clean(section)}/{'.'.join(clean(p) for p in parts)}"
 
 
 def distinct(keys: list[str]) -> list[str]:
-    """The same keys, a repeated one numbered: two metrics must not share a chart."""
+    """The same keys, with repeated ones numbered: two metrics must not share a chart."""
     seen: set[str] = set()
     names = []
     for key in keys:

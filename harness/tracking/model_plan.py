@@ -1,4 +1,4 @@
-"""A model of a run as an MLflow run: its scores, its training, its answers."""
+"""One model as an MLflow run: parameters, scores, training curves, answers."""
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
@@ -11,25 +11,25 @@ from harness.tracking.metric_names import clean, metric_key
 from harness.tracking.run_plan import COMPARISON, ROLE, DatasetPlan, Point, RunPlan, compact, digest, flat
 from harness.tracking.scores import KeyedRow, scores_of
 
-TABLE_ROWS = 2000  # of one benchmark: six models' tables of this length open in a few seconds
+TABLE_ROWS = 2000  # per benchmark: six models' tables of this length open in a few seconds
 TEXT_SHOWN = 800  # characters of a prompt or an answer; whole texts stay in items/*.parquet
 POINTS = 1000  # of one training curve
-LARGEST_TAG = 7500  # MLflow cuts a tag at 8000 characters without a word
+LARGEST_TAG = 7500  # MLflow silently truncates a tag at 8000 characters
 
-# Okabe and Ito's palette, distinct for colour-blind readers; sources share what the three roles leave.
+# Okabe and Ito's palette, distinct for colour-blind readers; sources use what the three roles leave.
 ROLE_COLOURS = {Role.FUSED: "#D55E00", Role.TARGET: "#0072B2", Role.CONTROL: "#56B4E9"}
 SOURCE_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#F0E442", "#999999", "#000000")
 
 
 def model_plans(record: RunRecord, run_dir: Path, rows: Sequence[KeyedRow]) -> Iterator[RunPlan]:
-    """One plan per model, made one at a time: a plan holds its model's tables in memory."""
+    """One plan per model, generated lazily: a plan holds its model's tables in memory."""
     colours = colours_of(record.models)
     for position, model in enumerate(record.models):
         yield _model_plan(record, run_dir, rows, model, position, colours[model.name])
 
 
 def colours_of(models: Sequence[ModelEntry]) -> dict[str, str]:
-    """Role to colour; sources in their order, so a colour means the same model in every view of a run."""
+    """Model -> colour; sources in order, so that a model has the same colour in every view of a run."""
     sources = [m.name for m in models if m.role not in ROLE_COLOURS]
     chosen = {m.name: ROLE_COLOURS[m.role] for m in models if m.role in ROLE_COLOURS}
     return chosen | {name: SOURCE_COLOURS[i % len(SOURCE_COLOURS)] for i, name in enumerate(sources)}
@@ -66,7 +66,7 @@ def _model_plan(
 
 
 def start_of(record: RunRecord) -> int:
-    """Milliseconds; the one time stamp that everything of a run is logged at."""
+    """The timestamp in milliseconds with which all of a run is logged."""
     return int(record.created.timestamp() * 1000)
 
 
@@ -85,7 +85,7 @@ def _params(record: RunRecord, model: ModelEntry, curve: TrainingCurve | None) -
 
 
 def _method(fusion: dict[str, Any], role: Role) -> dict[str, str]:
-    """The method's parameters where it was applied; the control is lambda 1 by definition."""
+    """The fusion parameters of the fused model; the control has lambda 1 by definition."""
     if role == Role.CONTROL:
         return {"lambda": "1"}
     if role != Role.FUSED:
@@ -96,7 +96,7 @@ def _method(fusion: dict[str, Any], role: Role) -> dict[str, str]:
 
 
 def _series(curve: TrainingCurve) -> dict[str, tuple[Point, ...]]:
-    """What the Trainer logged, per key; non-numbers left out, long curves thinned evenly."""
+    """The Trainer's log per key; non-finite values are dropped, long curves are thinned evenly."""
     found: dict[str, dict[int, float]] = {}
     for index, point in enumerate(curve.points):
         step = int(point.get("step", index))
@@ -107,7 +107,7 @@ def _series(curve: TrainingCurve) -> dict[str, tuple[Point, ...]]:
 
 
 def curve_keys(curves: Sequence[TrainingCurve]) -> list[str]:
-    """Metrics that are lines (more than one step), losses first and the training loss before all."""
+    """Metrics with more than one step: the training loss, then other losses, then the rest."""
     series: dict[str, tuple[Point, ...]] = {}
     for curve in curves:
         series |= {key: points for key, points in _series(curve).items() if len(points) > 1}
@@ -115,7 +115,7 @@ def curve_keys(curves: Sequence[TrainingCurve]) -> list[str]:
 
 
 def _thin(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """At most POINTS + 1 of them, the last one kept: it is the value that tables show."""
+    """At most POINTS + 1 points, always with the last one: it is the value shown in tables."""
     stride = -(-len(points) // POINTS)
     return points if stride <= 1 else tuple(dict.fromkeys([*points[::stride], points[-1]]))
 
@@ -140,9 +140,9 @@ def _tables(benchmarks: Sequence[BenchmarkEntry], run_dir: Path, model: str) -> 
 
 
 def item_table(items: Sequence[Item]) -> str:
-    """JSON as `mlflow.log_table` writes it; the item first and the prediction second, as the page pairs them.
+    """JSON as written by `mlflow.log_table`; item first and prediction second, as the UI pairs them.
 
-    Items are in the order of task and hash, so models with the same items show the same ones.
+    Items are ordered by task and hash, so that the tables of all models show the same items.
     """
     shown = sorted(items, key=lambda item: (item.task, item.item))[:TABLE_ROWS]
     metrics = sorted({metric for item in shown for metric in item.scores})
@@ -151,7 +151,7 @@ def item_table(items: Sequence[Item]) -> str:
 
 
 def _cells(item: Item, metrics: Sequence[str]) -> list[Any]:
-    """A prompt is cut at its head: the question stands at its end, behind the few-shot examples."""
+    """One row. Long prompts lose their beginning: the question is at the end, after few-shot examples."""
     scores = [_number(item.scores.get(metric)) for metric in metrics]
     prompt = item.prompt if len(item.prompt) <= TEXT_SHOWN else "…" + item.prompt[-TEXT_SHOWN:]
     texts = [_head(item.gold), prompt, item.task]
@@ -163,12 +163,12 @@ def _head(text: str) -> str:
 
 
 def _number(value: float | None) -> float | None:
-    """NaN and infinity are no JSON; they become empty cells."""
+    """NaN and infinity, which JSON does not have, become empty cells."""
     return round(value, 4) if value is not None and isfinite(value) else None
 
 
 def _logged(paths: Sequence[str]) -> str:
-    """The tag by which MLflow offers tables for comparison; as many as it can hold."""
+    """The tag that lists the tables MLflow can compare; as many as fit into it."""
     entries: list[dict[str, str]] = []
     for path in paths:
         entry = {"path": path, "type": "table"}

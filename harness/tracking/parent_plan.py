@@ -1,4 +1,4 @@
-"""The run as a whole as an MLflow run: the verdict, the differences, what it cost, the report."""
+"""The parent MLflow run of a FuseGauge run: verdict, differences, costs, report."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -76,7 +76,7 @@ def _with_role(record: RunRecord, role: Role) -> list[str]:
 
 
 def _costs(record: RunRecord) -> dict[str, float]:
-    """Seconds and bytes of every stage, added up where a stage ran once per model."""
+    """Seconds and bytes of every stage, summed over models if a stage runs once per model."""
     costs: dict[str, float] = {"cost/total.seconds": 0.0, "cost/total.bytes": 0.0}
     for stage in record.stages:
         for name in (stage.name, "total"):
@@ -87,7 +87,7 @@ def _costs(record: RunRecord) -> dict[str, float]:
 
 
 def _method_counts(record: RunRecord) -> dict[str, float]:
-    """What share of positions each source reached, and whose distributions taught, in percent."""
+    """Coverage of each source and attribution to each model, in percent."""
     coverage = {
         metric_key("coverage", source, what): share
         for source, shares in record.coverage.items()
@@ -106,7 +106,7 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def description(record: RunRecord, rows: Sequence[KeyedRow]) -> str:
-    """Markdown: the verdict, the headline rows, where the rest is; within MLflow's limit for a tag."""
+    """Markdown with the verdict and the headline rows, within MLflow's limit for a tag."""
     chosen = headline(rows)
     chosen += [keyed for keyed in rows if keyed not in chosen and keyed.row.headline]
     models = [model.name for model in record.models]
@@ -114,8 +114,8 @@ def description(record: RunRecord, rows: Sequence[KeyedRow]) -> str:
     head = [record.comparison.verdict.sentence, "", *_table_head(models, against)]
     tail = [
         "",
-        "Percent unless named otherwise; best per line in bold; the last columns are fused minus that model. "
-        "Intervals, tests and pictures: Artifacts, report.html.",
+        "In percent unless stated otherwise; the best model of each row is bold; the last columns are fused "
+        "minus that model. For intervals, tests and charts see Artifacts, report.html.",
         *(f"- {note}" for note in record.notes),
     ]
     room = LARGEST_TAG - sum(len(line) + 1 for line in [*head, *tail])
@@ -131,7 +131,7 @@ def _table_head(models: Sequence[str], against: Sequence[str]) -> list[str]:
 
 
 def _fitting(lines: Sequence[str], room: int) -> list[str]:
-    """The first lines that are no longer than `room`, line ends included."""
+    """The first lines that fit into `room` characters, line ends included."""
     ends = accumulate(len(line) + 1 for line in lines)
     return [line for line, end in zip(lines, ends, strict=True) if end <= room]
 

@@ -1,4 +1,4 @@
-"""What one MLflow run shall contain, as plain data, and the digests that say whether it already does."""
+"""Contents of one MLflow run as plain data, with digests to detect whether it is already logged."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Point = tuple[int, float]
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """A benchmark as a dataset input: its fingerprint says whether two runs used the same items."""
+    """A benchmark as a dataset input; its fingerprint shows whether two runs used the same items."""
 
     name: str
     digest: str
@@ -30,7 +30,7 @@ class DatasetPlan:
 class RunPlan:
     """One MLflow run. `started` and `duration` are milliseconds; every metric is logged at `started`.
 
-    The start is no part of a digest: a suite that is run again finds its run unchanged.
+    The start is not part of a digest: repeating a suite finds its run unchanged.
     """
 
     key: str
@@ -46,19 +46,19 @@ class RunPlan:
     files: tuple[Path, ...] = ()
 
     def numbers(self) -> str:
-        """Digest of what MLflow never lets go of: a change here needs a new run."""
+        """Digest of what cannot be changed in an MLflow run: a change here needs a new run."""
         datasets = [(d.name, d.digest, d.source, d.profile) for d in self.datasets]
         return digest([self.params, list(self.metrics.items()), self.series, datasets])
 
     def content(self) -> str:
-        """Digest of everything, so that an unchanged run costs one look-up."""
+        """Digest of everything, so that an unchanged run needs only one query."""
         texts = {path: sha256(text.encode()).hexdigest() for path, text in self.texts.items()}
         files = {path.name: sha256_file(path) for path in self.files}
         return digest([self.numbers(), self.name, self.duration, self.tags, texts, files])
 
 
 def digest(value: Any) -> str:
-    """Of any JSON value, independent of the order of its keys."""
+    """Digest of a JSON value, independent of the order of its keys."""
     return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 

@@ -1,7 +1,7 @@
-"""The saved comparison view: columns, order, charts and the table of differences, opened by one link.
+"""The saved comparison view in MLflow: columns, order, charts and the table of differences.
 
-MLflow keeps it in an experiment tag `mlflow.sharedViewState.<id>` whose form is not documented; it was seen
-to work with MLflow 3.17, which pyproject.toml holds to.
+MLflow keeps it in an experiment tag `mlflow.sharedViewState.<id>` in an undocumented format; it is tested
+with MLflow 3.17, to which pyproject.toml pins the dependency.
 """
 
 import json
@@ -15,9 +15,9 @@ from harness.tracking.run_plan import COMPARISON, ROLE, digest
 
 LARGEST = 19_500  # characters; MLflow refuses an experiment tag above 20 000
 AVERAGES = "Averages (%)"
-CHANGE = "Change from target (bits: less is good)"
+CHANGE = "Change from target (bits: lower is better)"
 TRAINING = "Training"
-TOGETHER = "Capabilities together"
+TOGETHER = "All capabilities"
 Chart = dict[str, Any]
 
 
@@ -38,15 +38,15 @@ def view_value(
     baseline: str,
     created: int,
 ) -> str:
-    """The tag's value: `heads` are charted first, `others` below while there is room, `curves` as lines.
+    """The tag's value: charts of `heads`, then of as many `others` as fit, and `curves` as lines.
 
-    `baseline` is the run id that the table of differences subtracts.
+    `baseline` is the run id that is subtracted in the table of differences.
     """
     count = len(others)
     while True:
         state = _state(run, heads, others[:count], curves, baseline)
         packed = "deflate;" + b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
-        name = f"{run}: fused beside its sources"
+        name = f"{run}: fused and its sources"
         value = json.dumps({"name": name, "createdAt": created, "updatedAt": created, "state": packed})
         if len(value) <= LARGEST or count == 0:
             return value
@@ -85,7 +85,7 @@ def _state(
 def _sections(
     heads: Sequence[str], others: Sequence[str], curves: Sequence[str], baseline: str
 ) -> tuple[list[Chart], list[Chart]]:
-    """Open sections for what a reader comes for; one closed section per capability for the rest."""
+    """Open sections for averages, changes and curves; one closed section per capability for the rest."""
     charts = [_bar(key, AVERAGES) for key in heads]
     charts.append(_difference(baseline))
     charts += [_line(key) for key in curves]
@@ -104,7 +104,7 @@ def _section(name: str, *, display: bool = True, **size: Any) -> Chart:
 
 
 def _chart(kind: str, section: str, **rest: Any) -> Chart:
-    """Identities are names, not random, so that the packed state stays small: they need only differ."""
+    """One chart. Its id is a name, not random, so that the packed state stays small; ids need only differ."""
     identity = f"{kind} {section} {rest.get('metricKey', '')}"
     fixed = {"metricSectionId": section, "deleted": False, "isGenerated": False}
     return {"type": kind, "uuid": identity, "runsCountToCompare": 20, **fixed, **rest}

@@ -1,7 +1,7 @@
-"""The rows of the comparison under MLflow's metric keys, headline rows first.
+"""The rows of the comparison with their MLflow metric keys, headline rows first.
 
-The order matters: MLflow plots the metric that was logged first. Shares are in percent, because its charts
-and differences show two decimals.
+The order matters: MLflow plots the metric that was logged first. Shares are in percent, because MLflow's
+charts and differences show two decimals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ OVERALL_KEY = "avg/overall"
 
 @dataclass(frozen=True)
 class KeyedRow:
-    """One metric of every model and the key that MLflow has it under."""
+    """One metric of all models and its key in MLflow."""
 
     key: str
     row: Row
@@ -27,20 +27,20 @@ class KeyedRow:
 
     @cached_property
     def values(self) -> Mapping[str, float]:
-        """By model, in the row's unit."""
+        """Model -> score, in the row's unit."""
         return {cell.model: cell.value for cell in self.row.cells}
 
     @property
     def label(self) -> str:
-        """The key with dots, to stand behind another section: `reasoning/avg` is `reasoning.avg`."""
+        """The key with dots, for use within another section: `reasoning/avg` is `reasoning.avg`."""
         return "overall" if self.key == OVERALL_KEY else self.key.replace("/", ".")
 
     def rounded(self, value: float) -> float:
-        """As many digits as can mean something: a point of a percent is 2 of them."""
+        """Rounded to 2 decimals for percent, else to 4."""
         return round(value, 2 if self.row.unit == "%" else 4)
 
     def best_of(self, models: Sequence[str]) -> str | None:
-        """Which of these models has the best score; None where none has one."""
+        """The model with the best score among these; None if none has a score."""
         chosen = max if self.row.higher_is_better else min
         return chosen((m for m in models if m in self.values), key=lambda m: self.values[m], default=None)
 
@@ -52,7 +52,7 @@ class KeyedRow:
 def keyed_rows(comparison: Comparison) -> list[KeyedRow]:
     """Overall, then the capabilities' averages, then every metric of every benchmark (unique keys).
 
-    The average of the only capability is the overall score too.
+    With a single capability its average is also the overall score.
     """
     averages = [row for row in comparison.rows if row.benchmark == AVERAGE]
     singles = [row for row in comparison.rows if row.benchmark != AVERAGE]
@@ -64,7 +64,7 @@ def keyed_rows(comparison: Comparison) -> list[KeyedRow]:
 
 
 def headline(rows: Sequence[KeyedRow]) -> list[KeyedRow]:
-    """The averages in percent: what the charts, the table and the differences start with."""
+    """The averages in percent, which come first in charts, table and differences."""
     return [keyed for keyed in rows if keyed.average and keyed.row.unit == "%"]
 
 

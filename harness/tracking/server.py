@@ -1,4 +1,4 @@
-"""Where MLflow keeps its data, and a quick look whether it can be written at all."""
+"""Location of MLflow's data, its settings, and a quick check that the database is writable."""
 
 import os
 import sqlite3
@@ -11,8 +11,8 @@ from harness.core.exceptions import InputError
 from harness.core.redaction import MASK, is_redacted, redact
 from harness.suite.spec import TrackingSpec
 
-# Read by MLflow at every request. Its own values let one call to a dead server hang for four minutes; with
-# these it is three tries of seven seconds with one and two seconds between.
+# Read by MLflow at every request. With its defaults one call to an unresponsive server hangs for four
+# minutes; with these there are three tries of seven seconds, with pauses of one and two seconds.
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -27,7 +27,7 @@ _BUSY_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class TrackingStore:
-    """`artifacts` is None for a server, which chooses itself; `lock` makes one writer of all on this host."""
+    """`artifacts` is None for a server, which has its own; `lock`: one writer at a time on this host."""
 
     uri: str
     artifacts: Path | None
@@ -39,8 +39,8 @@ class TrackingStore:
         return redact(self.uri)
 
     def hide(self, text: str) -> str:
-        """A text of MLflow's or a driver's without the password, in an address or by itself."""
-        with suppress(ValueError):  # no address that can be split
+        """A message of MLflow or a driver with the password masked, within an address or alone."""
+        with suppress(ValueError):  # not a valid address
             password = urlsplit(self.uri).password
             for spelling in (password, unquote(password)) if password else ():
                 text = text.replace(spelling, MASK)
@@ -52,17 +52,17 @@ class TrackingStore:
 
 
 def locate(tracking: TrackingSpec, results: Path) -> TrackingStore:
-    """The suite's address, else MLFLOW_TRACKING_URI, else a database beside the results.
+    """The suite's address, else MLFLOW_TRACKING_URI, else a database in the results folder.
 
-    An address read back from a run has lost its password: then only MLFLOW_TRACKING_URI will do. Raises
-    InputError where that is not set.
+    An address read from a run record has no password; then MLFLOW_TRACKING_URI is required. Raises InputError
+    if it is not set.
     """
     named, set_outside = tracking.uri, os.environ.get("MLFLOW_TRACKING_URI")
     if named and is_redacted(named):
         if not set_outside:
             raise InputError(
-                f"the run was tracked at {named}, and its record does not keep the password",
-                remedy="set MLFLOW_TRACKING_URI to the whole address and sync again",
+                f"the run was tracked at {named}, but its record does not contain the password",
+                remedy="set MLFLOW_TRACKING_URI to the complete address and sync again",
             )
         named = None
     folder = results.resolve()
@@ -80,14 +80,14 @@ def database_file(uri: str) -> Path | None:
 
 
 def settle() -> None:
-    """MLflow's environment, before it is imported; what the user has set stays."""
+    """Set MLflow's environment before it is imported; the user's own values are kept."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
 
 
 def check_database(uri: str) -> None:
-    """Take and give back the write lock of a sqlite file: MLflow would retry a damaged, full or
-    read-only one for minutes. Raises sqlite3.Error or OSError."""
+    """Take and release the write lock of a sqlite file, because MLflow would retry for minutes with a
+    damaged, full or read-only one. Raises sqlite3.Error or OSError."""
     database = database_file(uri)
     if database is None:
         return

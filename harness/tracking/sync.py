@@ -1,4 +1,4 @@
-"""A run on disk, written to MLflow."""
+"""Sync of a run on disk to MLflow."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,16 +18,16 @@ from harness.tracking.scores import KeyedRow, headline, keyed_rows
 from harness.tracking.server import TrackingStore, check_database, locate, settle
 from harness.tracking.writing import open_client, open_experiment, remove_others, write_run
 
-LOCK_SECONDS = 60.0  # several times what a sync takes
+LOCK_SECONDS = 60.0  # several times the duration of a sync
 
 
 def sync_run(run_dir: Path, tracking: TrackingSpec, *, results: Path, ui: str | None = None) -> TrackingLinks:
-    """Write the run in `run_dir` to MLflow, or find it there unchanged; returns where to look.
+    """Write the run in `run_dir` to MLflow unless it is there unchanged; returns the links to it.
 
-    `results` holds the database when neither the suite nor MLFLOW_TRACKING_URI names a place; `ui` is the
-    address of MLflow's page where it is not the tracking server itself. One sync at a time per database.
+    `results` holds the database if neither the suite nor MLFLOW_TRACKING_URI names a place; `ui` is the
+    address of MLflow's UI if it is not the tracking server itself. One sync at a time per database.
 
-    Raises IncompleteError when there is no run.json, TrackingError for everything MLflow or its storage does;
+    Raises IncompleteError if there is no run.json, TrackingError for any failure of MLflow or its storage;
     the results on disk are only read.
     """
     record = read_run(run_dir)
@@ -39,7 +39,7 @@ def sync_run(run_dir: Path, tracking: TrackingSpec, *, results: Path, ui: str | 
             experiment, parent, models = _write(record, run_dir, tracking.experiment, store)
     except FuseGaugeError:
         raise
-    except Exception as error:  # whatever a third party raises must not cost a finished run
+    except Exception as error:  # no error of a third party may lose a finished run
         raise _tracking_error(error, store, run_dir) from error
     base = ui_base(store.uri, ui)
     command = ui_command(store.uri, base)
@@ -47,7 +47,7 @@ def sync_run(run_dir: Path, tracking: TrackingSpec, *, results: Path, ui: str | 
 
 
 def _write(record: RunRecord, run_dir: Path, name: str, store: TrackingStore) -> tuple[str, str, list[str]]:
-    """Parent, children, view; then whatever else carries the run's name goes."""
+    """Write parent, children and view; then delete older MLflow runs of the same FuseGauge run."""
     check_database(store.uri)
     client = open_client(store.uri)
     experiment = open_experiment(client, name, store.artifacts)
@@ -80,18 +80,21 @@ def _write_view(
 def _tracking_error(error: Exception, store: TrackingStore, run_dir: Path) -> TrackingError:
     if isinstance(error, Timeout):
         return TrackingError(
-            f"another sync to {store.shown} has not ended within {LOCK_SECONDS:g} seconds",
-            remedy=f"the results in {run_dir} are whole; when it has ended: `fusegauge sync {run_dir.name}`",
+            f"another sync to {store.shown} did not finish within {LOCK_SECONDS:g} seconds",
+            remedy=f"the results in {run_dir} are complete; when the other sync has finished, run "
+            f"`fusegauge sync {run_dir.name}`",
         )
-    lines_of_it = store.hide(str(error)).splitlines()  # hidden first: a cut address is not recognised
+    lines_of_it = store.hide(
+        str(error)
+    ).splitlines()  # masked first: a truncated address would not be recognised
     reason = next((line for line in lines_of_it if line.strip()), "no reason given")[:300]
     again = f"`fusegauge sync {run_dir.name}`"
     act = (
         f"start the server or correct its address, then {again}"
         if store.served
-        else f"put that right (or set MLFLOW_TRACKING_URI), then {again}"
+        else f"correct this (or set MLFLOW_TRACKING_URI), then {again}"
     )
     return TrackingError(
-        f"MLflow at {store.shown} was not reached or refused: {type(error).__name__}: {reason}",
-        remedy=f"the results in {run_dir} are whole; {act}",
+        f"MLflow at {store.shown} was not reachable or refused: {type(error).__name__}: {reason}",
+        remedy=f"the results in {run_dir} are complete; {act}",
     )

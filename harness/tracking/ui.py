@@ -1,4 +1,4 @@
-"""MLflow's page for a results folder, for as long as someone looks at it."""
+"""MLflow's web UI on a results folder, as a server that ends with the command."""
 
 import os
 import signal
@@ -21,10 +21,10 @@ from harness.tracking.saved_view import view_id
 from harness.tracking.server import TrackingStore, check_database, database_file, locate, settle
 from harness.tracking.writing import open_client
 
-HOST = "127.0.0.1"  # MLflow's page asks nobody for a password
+HOST = "127.0.0.1"  # MLflow's UI has no password
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
-READY = b"Uvicorn running on"  # what the server logs once the port is its own
+READY = b"Uvicorn running on"  # logged by the server once it owns the port
 TAKEN = b"address already in use"
 LISTED = 10  # newest runs
 LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -32,7 +32,7 @@ LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETR
 
 @dataclass(frozen=True)
 class Page:
-    """Where MLflow is served, what it shows, and its log; `process` is None for a server of others."""
+    """Where MLflow is served, its database and its log; `process` is None if it was running already."""
 
     base: str
     database: str
@@ -41,10 +41,11 @@ class Page:
     process: "subprocess.Popen[bytes] | None"
 
     def wait(self) -> None:
-        """Until the server ends or the user interrupts. Raises TrackingError where it ends by itself."""
+        """Wait until the user interrupts. Raises TrackingError if the server ends by itself with an error."""
         if self.process is not None and self.process.wait():
             raise TrackingError(
-                f"MLflow's server ended with {self.process.returncode}", remedy=f"its log is {self.log}"
+                f"MLflow's server ended with exit code {self.process.returncode}",
+                remedy=f"see its log: {self.log}",
             )
 
 
@@ -52,9 +53,9 @@ class Page:
 def serve(results: Path, port: int | None = None) -> Iterator[Page]:
     """Start MLflow on the database of `results`, or find the server that MLFLOW_TRACKING_URI names.
 
-    `port` None takes MLflow's usual one or, where that is taken, any that is free. The server and its workers
-    end with the block. Raises InputError without a database or with a port that is taken, TrackingError where
-    the server does not start.
+    `port` None takes MLflow's default or, if it is in use, any free one. The server and its workers end with
+    the block. Raises InputError if there is no database or the port is in use, TrackingError if the server
+    does not start.
     """
     store = locate(TrackingSpec(), results)
     settle()
@@ -74,7 +75,7 @@ def serve(results: Path, port: int | None = None) -> Iterator[Page]:
 def _started(
     stack: ExitStack, store: TrackingStore, ports: Sequence[int], log: Path
 ) -> "tuple[int, subprocess.Popen[bytes]]":
-    """A server at the first of these ports that nobody took between looking and starting."""
+    """Start a server on the first of these ports that no other process takes in the meantime."""
     for left, port in enumerate(ports, start=1 - len(ports)):
         with ExitStack() as trial:
             process = trial.enter_context(_server(store, port, log))
@@ -94,25 +95,26 @@ def _require_database(store: TrackingStore, results: Path) -> None:
     if file is not None and not file.is_file():
         raise InputError(
             f"no MLflow database at {file}",
-            remedy=f"send a run there first: fusegauge sync RUN --results {results}",
+            remedy=f"sync a run first: fusegauge sync RUN --results {results}",
         )
     try:
         check_database(store.uri)
     except Exception as error:
         raise InputError(
-            f"{store.shown} cannot be opened: {error}", remedy="end what holds it, or sync into another one"
+            f"{store.shown} cannot be opened: {error}",
+            remedy="end the program that uses it, or sync to another database",
         ) from error
 
 
 def free_port() -> int:
-    """MLflow's usual port, or any that is free."""
+    """MLflow's default port, or any free one."""
     usual = int(DEFAULT_UI.rpartition(":")[2])
     return usual if _is_free(usual) else _bound(0)
 
 
 def _checked(port: int) -> int:
     if not _is_free(port):
-        raise InputError(f"--port {port} is taken", remedy="leave --port out: a free one is chosen")
+        raise InputError(f"--port {port} is in use", remedy="leave --port out to use a free one")
     return port
 
 
@@ -131,7 +133,7 @@ def _bound(port: int) -> int:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Being asked to end is Ctrl-C, whoever asks: a service manager too, or a shell's background job."""
+    """Treat SIGTERM, from a service manager or a shell, like Ctrl-C."""
     asked = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, signal.default_int_handler) for number in asked}
     try:
@@ -143,9 +145,9 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _server(store: TrackingStore, port: int, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """In a session of its own: Ctrl-C reaches us alone, and its workers end with it.
+    """Run the server in a session of its own, so that Ctrl-C reaches only us and its workers end with it.
 
-    Where its data are goes through the environment: everyone on the machine sees a command line.
+    The database's address is passed by the environment, since all users of the machine can see command lines.
     """
     command = [
         sys.executable,
@@ -164,7 +166,7 @@ def _server(store: TrackingStore, port: int, log: Path) -> "Iterator[subprocess.
         process = subprocess.Popen(
             command,
             env={**os.environ, **LIGHT, **places},
-            cwd=log.parent,  # an old ./mlruns elsewhere would be taken for the store
+            cwd=log.parent,  # an old ./mlruns in the current folder would be used as the store
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -177,7 +179,7 @@ def _server(store: TrackingStore, port: int, log: Path) -> "Iterator[subprocess.
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ask the whole session to end, and end what does not."""
+    """Terminate the whole session, then kill what is left."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, how)
@@ -188,17 +190,21 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 def _await(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        # a port that answers is not enough: another server may have taken it since it was found free
+        # a port that answers is not enough: another server may have taken it meanwhile
         if READY in log.read_bytes():
             with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
                 return
         time.sleep(0.2)
-    how = "ended at once" if process.poll() is not None else f"did not answer in {START_SECONDS:g} seconds"
-    raise TrackingError(f"MLflow's server {how}", remedy=f"its log is {log}")
+    how = (
+        "ended during start-up"
+        if process.poll() is not None
+        else f"did not answer in {START_SECONDS:g} seconds"
+    )
+    raise TrackingError(f"MLflow's server {how}", remedy=f"see its log: {log}")
 
 
 def _runs(store: TrackingStore, base: str) -> dict[str, TrackingLinks]:
-    """The newest runs that were synced there, of all experiments."""
+    """The newest synced runs of all experiments."""
     client = open_client(store.uri)
     experiments = [e.experiment_id for e in client.search_experiments()]
     query, order = f"tags.`{ROLE}` = '{PARENT_ROLE}'", ["attributes.start_time DESC"]

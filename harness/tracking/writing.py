@@ -1,9 +1,9 @@
-"""Writing plans to MLflow so that writing them again, at any time, changes nothing.
+"""Idempotent writing of plans to MLflow.
 
-A run is found by the tag of its key. Its digest tag is written last, so a run that carries the right digest
-and is FINISHED is whole. MLflow keeps the larger of two values logged at the same step and time, and never
-changes a parameter; so when numbers changed, a new run is made, and the old one deleted once the new
-one is whole.
+A run is found by its key tag. Its digest tag is written last, so a FINISHED run with the right digest is
+complete. MLflow keeps the larger of two values logged at the same step and time, and cannot change a
+parameter; so if numbers changed, a new run is created, and the old one is deleted once the new one is
+complete.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ _LONGEST_VALUE = 6000
 
 
 def open_client(uri: str) -> Any:
-    """An MlflowClient; the import takes seconds, and the settings must be in the environment before it."""
+    """An MlflowClient; the import takes seconds and needs the settings in the environment."""
     import logging
 
     from mlflow import MlflowClient
@@ -31,7 +31,7 @@ def open_client(uri: str) -> Any:
 
 
 def open_experiment(client: Any, name: str, artifacts: Path | None) -> str:
-    """The experiment's id; made when missing, restored when it had been deleted."""
+    """The experiment's id; created if missing, restored if deleted."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         if found.lifecycle_stage == "deleted":
@@ -40,14 +40,14 @@ def open_experiment(client: Any, name: str, artifacts: Path | None) -> str:
     tags = {
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.experiment.primaryMetric.name": "avg/overall",
-        "mlflow.note.content": "A parent run per comparison, a child per model. Open a saved view (Views).",
+        "mlflow.note.content": "One parent run per comparison, one child per model. Open a view under Views.",
     }
     location = (artifacts / name).as_uri() if artifacts else None
     return str(client.create_experiment(name, artifact_location=location, tags=tags))
 
 
 def write_run(client: Any, experiment: str, plan: RunPlan, extra: Mapping[str, str] | None = None) -> str:
-    """The id of the one run that holds `plan`; `extra` are tags known only now (the parent's id)."""
+    """Write `plan` unless it is there; returns its run id. `extra`: further tags (the parent's id)."""
     tags = {**plan.tags, **(extra or {}), KEY: plan.key, "mlflow.source.name": "fusegauge"}
     content, numbers = digest([plan.content(), dict(extra or {})]), plan.numbers()
     found = runs_with(client, experiment, KEY, plan.key)
@@ -67,8 +67,8 @@ def write_run(client: Any, experiment: str, plan: RunPlan, extra: Mapping[str, s
 
 
 def remove_others(client: Any, experiment: str, run: str, kept: Iterable[str]) -> None:
-    """Delete what is left of earlier states of a run: numbers since corrected, models it no longer has, runs
-    begun and not finished, a request that was sent twice."""
+    """Delete older MLflow runs of a FuseGauge run: with outdated numbers, of models it no longer has,
+    incomplete ones, and duplicates from a request that was sent twice."""
     wanted = set(kept)
     for found in runs_with(client, experiment, COMPARISON, run):
         if found.info.run_id not in wanted:
@@ -119,7 +119,7 @@ def _datasets(plan: RunPlan) -> list[Any]:
 
 
 def _log_content(client: Any, run_id: str, plan: RunPlan, tags: Mapping[str, str]) -> None:
-    """What MLflow overwrites: tags and artifacts."""
+    """Log what MLflow can overwrite: tags and artifacts."""
     from mlflow.entities import RunTag
 
     client.update_run(run_id, status="RUNNING")

@@ -35,8 +35,8 @@ def said(*findings: CapabilityDifference, correction: Literal["holm", "bh"] = "h
 def test_helped_hurt_and_unclear_are_told_apart() -> None:
     text = said(finding("facts", 9, 0.0001), finding("code", -9, 0.02), finding("logic", 2, 0.4))
     assert text.startswith(
-        "Fusion helped on facts, hurt on code and made no clear difference on logic; certainty: fair. "
-        "Compared with its control: "
+        "Fusion helped on facts, lowered scores on code and made no clear difference on logic; "
+        "certainty: fair. Compared with its control: "
     )
 
 

@@ -140,7 +140,7 @@ def test_the_command_fits_its_terminal_and_ends_as_misuse_where_data_are_missing
     assert max(map(len, lines)) <= 100
     assert any("missing data: allenai/openbookqa (main)" in line for line in lines)
     assert sum("fetch what is missing with `prepare`" in line for line in lines) == 1
-    assert any(line.split()[-2:] == ["5", "nothing"] for line in lines if "program written" in line)
+    assert any(line.split()[-2:] == ["5", "none"] for line in lines if "program written" in line)
 
 
 def test_the_command_takes_limit_and_set_and_prints_json(suite: Path, mirror: Path) -> None:

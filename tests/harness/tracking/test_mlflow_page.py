@@ -161,7 +161,7 @@ def test_a_port_that_is_taken_is_refused_when_asked_for_and_avoided_when_not(
 ) -> None:
     with closing(socket.create_server((HOST, 0))) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=f"--port {port} is taken"), serve(results[0], port):
+        with pytest.raises(InputError, match=f"--port {port} is in use"), serve(results[0], port):
             pass
         monkeypatch.setattr("harness.tracking.ui.DEFAULT_UI", f"http://{HOST}:{port}")
         assert free_port() != port
