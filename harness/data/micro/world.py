@@ -313,7 +313,7 @@ def code_items(count: int = ITEMS_PER_PART) -> list[CodeProblem]:
 
 def fingerprint() -> str:
     """SHA-256 of a sample of documents and of all items; models fit only the world they were built with."""
-    items = [*commonsense_items(), *reasoning_items(), *code_items()]
+    items: list[Choice | CodeProblem] = [*commonsense_items(), *reasoning_items(), *code_items()]
     fields = [repr(asdict(item)) for item in items]  # fields only: a class may be renamed
     text = "\x00".join([*fusion_documents(60, seed=0), *fields])
     return hashlib.sha256(text.encode()).hexdigest()
