@@ -1,6 +1,7 @@
-"""Ways to confine a job: bubblewrap, Landlock, or none on request; `selection` finds the best that works.
+"""Sandbox backends: bubblewrap, Landlock, or no sandbox on request; `selection` picks the best that works.
 
-A backend is proven by a job that tries to get out. `base.Backend` is what the executor sees of any of them.
+A backend is accepted only if a probe job cannot escape from it. All of them implement `base.Backend`, the
+interface that the executor uses.
 
 Never here: what a program means or whether it is right.
 """

@@ -1,4 +1,4 @@
-"""What a way of confining a job gives to the executor: a command to start, and what belongs to it."""
+"""The interface of sandbox backends: the command to start for a job, its environment, files and clean-up."""
 
 import os
 import shutil
@@ -20,53 +20,53 @@ PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True)
 class Launch:
-    """A process to start for a job, and what to do once it has ended."""
+    """The process to start for a job, and the clean-up to do once it has ended."""
 
     argv: Sequence[str]
-    folder: str  # the job's, as the process in the sandbox names it
-    uid: int = -1  # whom the process in the sandbox becomes; -1: stays who it is
+    folder: str  # the job's folder, as seen from inside the sandbox
+    uid: int = -1  # user ID that the process in the sandbox switches to; -1: no change
     environment: Mapping[str, str] = field(default_factory=dict)
-    descriptors: Sequence[int] = ()  # for the process alone: closed here once it has started
+    descriptors: Sequence[int] = ()  # inherited by the process, closed here once it has started
     clean: Callable[[], None] = lambda: None
-    disk_used: Callable[[], int] = lambda: 0  # bytes in the job's folder, where nothing else bounds them
+    disk_used: Callable[[], int] = lambda: 0  # bytes in the job's folder, if nothing else limits them
 
 
 class Backend(ABC):
-    """One way of confining jobs."""
+    """A way of confining jobs."""
 
     name: ClassVar[str]
     mode: ClassVar[Confinement]
-    counts_processes: ClassVar[bool] = True  # a job's processes are counted apart from this user's others
+    counts_processes: ClassVar[bool] = True  # the process limit counts only the job's own processes
 
     @property
     def shown(self) -> str:
-        """What it is, for a person."""
+        """Name to show to the user."""
         return self.name
 
     @abstractmethod
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
-        """The command that runs `inside` (the first program) confined.
+        """Return the command that runs `inside` (the first program) in the sandbox.
 
         Args:
-            uid: a user of this job's own, where this process is root's; else -1.
+            uid: user ID reserved for this job if FuseGauge runs as root, else -1.
             inside: command line of `harness.sandbox.inside.first`.
-            passed: descriptors that it must inherit under their numbers.
+            passed: file descriptors that it must inherit, with the same numbers.
         """
 
 
 def environment(job: Job, folder: str) -> dict[str, str]:
-    """All that a program finds in its environment."""
+    """The program's environment variables; nothing is inherited from this process."""
     base = {"PATH": PATH, "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"}
     return {**base, **job.environment}
 
 
 def contents(data: bytes | str) -> bytes:
-    """A file's bytes; what UTF-8 cannot say becomes a question mark."""
+    """A file's content as bytes; characters that UTF-8 cannot encode become question marks."""
     return data.encode("utf-8", errors="replace") if isinstance(data, str) else data
 
 
 def folder_for(job: Job) -> tuple[Path, Callable[[], None]]:
-    """A folder of this machine with the job's files, and what removes it."""
+    """A temporary folder on this machine with the job's files, and a function that removes it."""
     folder = Path(tempfile.mkdtemp(prefix="program-"))
     for name, data in job.files.items():
         path = folder / name
@@ -77,12 +77,12 @@ def folder_for(job: Job) -> tuple[Path, Callable[[], None]]:
 
 
 def bytes_in(folder: Path) -> int:
-    """What a folder's files take, each at least a block."""
+    """Disk space used by a folder's files, in bytes; each counts as at least one block."""
     return sum(max(_BLOCK, size) for size in _sizes(str(folder)))
 
 
 def _sizes(folder: str) -> Iterator[int]:
-    with suppress(OSError), os.scandir(folder) as entries:  # any of it may be gone at any moment
+    with suppress(OSError), os.scandir(folder) as entries:  # files may disappear while they are listed
         for entry in entries:
             with suppress(OSError):
                 yield entry.stat(follow_symlinks=False).st_size
@@ -91,7 +91,7 @@ def _sizes(folder: str) -> Iterator[int]:
 
 
 def in_memory(data: bytes) -> int:
-    """A descriptor of a nameless file from which `data` can be read."""
+    """File descriptor of an anonymous file that contains `data`, positioned at its start."""
     with tempfile.TemporaryFile() if not hasattr(os, "memfd_create") else open_memory() as file:
         file.write(data)
         file.seek(0)
@@ -103,10 +103,10 @@ def open_memory() -> BinaryIO:
 
 
 def interpreter() -> str:
-    """This interpreter itself, not the link to it that a virtual environment has."""
+    """Path of the Python interpreter itself, with a virtual environment's symbolic link resolved."""
     return str(Path(getattr(sys, "_base_executable", "") or sys.executable).resolve())
 
 
 def interpreter_folder() -> Path:
-    """Where this interpreter and its standard library are: every sandbox can read it."""
+    """Folder of the interpreter and its standard library; readable in every sandbox."""
     return Path(sys.base_prefix).resolve()

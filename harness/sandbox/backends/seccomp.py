@@ -1,10 +1,10 @@
-"""The system calls that no job may make, as a BPF program for the kernel's seccomp filter.
+"""The seccomp filter: forbidden system calls as a BPF program for the kernel.
 
-Namespaces and Landlock already keep a job in; this takes away the parts of the kernel in which most ways out
-of them have been found, and that no benchmark program needs. Calls of another architecture's numbering end
-the program: their numbers mean other calls.
+Namespaces and Landlock already confine a job. The filter also blocks the parts of the kernel in which most
+sandbox escapes have been found and which no benchmark program needs. A call that uses another architecture's
+numbering kills the program, because the same number means a different call there.
 
-Layout of an instruction and of the data it reads: linux/filter.h, linux/seccomp.h, seccomp(2).
+Layout of a BPF instruction and of the data it reads: linux/filter.h, linux/seccomp.h, seccomp(2).
 """
 
 import errno
@@ -59,12 +59,12 @@ _CALLS: dict[str, tuple[int, int]] = {  # x86_64, aarch64
     "clock_settime": (227, 112),
     "adjtimex": (159, 171),
     "clock_adjtime": (305, 266),
-    # memory that no process maps: the watch over resident memory would not see it
+    # memory that no process has mapped: it would not count as resident memory
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
 }
-_CHANGES_BY_PATH: dict[str, tuple[int, int]] = {  # of mode, owner, times; -1: not on that architecture
+_CHANGES_BY_PATH: dict[str, tuple[int, int]] = {  # change mode, owner or times; -1: not on this architecture
     "chmod": (90, -1),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
@@ -83,28 +83,28 @@ _CHANGES_BY_PATH: dict[str, tuple[int, int]] = {  # of mode, owner, times; -1: n
     "removexattrat": (466, 466),
 }
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
-_X32 = 0x40000000  # numbers from here on are x32's, on x86_64
+_X32 = 0x40000000  # on x86_64, numbers from here on belong to the x32 ABI
 _NEW_NAMESPACE = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in seccomp_data; low half of the argument
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in seccomp_data; low 32 bits of the argument
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
 
 def filter_program(*, sockets: bool, modes: bool = True) -> bytes:
-    """The filter for this machine.
+    """Build the seccomp filter for this machine's architecture.
 
     Args:
-        sockets: whether internet and unix sockets may be made (in a network namespace of one's own they
-            reach nobody); other families never.
-        modes: whether a file named by its path may get another mode, owner or time, which Landlock allows
-            wherever the file is.
+        sockets: whether to allow internet and Unix sockets (harmless in a separate network namespace, where
+            they reach nothing); other socket families are never allowed.
+        modes: whether to allow changing a file's mode, owner or times by its path; Landlock does not
+            restrict this for any file.
 
     Raises:
-        KeyError: an architecture whose numbers are not known.
+        KeyError: the system call numbers of this architecture are not known.
     """
     architecture = _AUDIT_ARCH[platform.machine()]
     calls = [*_CALLS.values(), *(() if modes else _CHANGES_BY_PATH.values())]
@@ -123,7 +123,7 @@ def _instructions(
         (_LOAD, 0, 0, _NUMBER),
         *([(_JUMP_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)] if which == 0 else []),
         *(line for call in calls if call[which] >= 0 for line in _denied(call[which], errno.EPERM)),
-        *_denied(_CLONE3[which], errno.ENOSYS),  # its flags are in memory; libraries then fall back to clone
+        *_denied(_CLONE3[which], errno.ENOSYS),  # a filter cannot read its flags; libraries fall back to clone
         *_namespaces_denied(_CLONE[which]),
         *_families(_SOCKET[which], families),
         (_RETURN, 0, 0, _ALLOW),

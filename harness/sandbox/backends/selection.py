@@ -1,4 +1,4 @@
-"""Which way of confining jobs this machine offers, proven once by a job that tries to get out."""
+"""Selection of the sandbox backend: each is tested once with a probe job that tries to escape."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ _UNSAFE = "give --unsafe-no-sandbox if you trust the models, or leave the benchm
 
 @dataclass(frozen=True)
 class Examined:
-    """One backend as it was found here; `lack` is empty where it holds."""
+    """A backend and its test result: `lack` says why it cannot be used, and is empty if it can."""
 
     backend: Backend
     lack: str
@@ -34,7 +34,7 @@ class Examined:
 
 @cache
 def examined() -> tuple[Examined, ...]:
-    """The backends of this machine in the order of preference, up to the first that holds."""
+    """This machine's backends with test results, in order of preference, up to the first that passes."""
     found: list[Examined] = []
     for backend in _backends():
         found.append(Examined(backend, lack(backend)))
@@ -44,15 +44,15 @@ def examined() -> tuple[Examined, ...]:
 
 
 def confining() -> Backend | None:
-    """The best backend that keeps a job in, if there is one."""
+    """The best backend that passes the probe, or None."""
     return next((each.backend for each in examined() if not each.lack), None)
 
 
 def required() -> Backend:
-    """The best backend that keeps a job in.
+    """The best backend that passes the probe.
 
     Raises:
-        InputError: none does, with what each lacks.
+        InputError: none does; the message gives the reason for each.
     """
     if (backend := confining()) is None:
         tried = "; ".join(f"{each.backend.name}: {each.lack}" for each in examined())
@@ -72,7 +72,7 @@ def _backends() -> Iterator[Backend]:
 
 
 def lack(backend: Backend) -> str:
-    """What the probe could do that it must not, or why it could not even start."""
+    """What the probe could do although it must not, or why it did not start; "" if the backend holds."""
     try:
         with spare_user() as uid:
             return _probed(backend, uid)

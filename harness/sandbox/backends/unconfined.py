@@ -1,9 +1,9 @@
-"""No sandbox: a process with limits, which runs as this user. Only where the user asked for it.
+"""No sandbox: a process with resource limits that runs as this user. Only on the user's request.
 
-What this gives: CPU time, wall clock, address space, file size, open files, no core dump, an empty
-environment, closed stdin, a folder of its own that is removed, a session that is killed whole. What it does
-not give: isolation. The program has this user's files, network and processes, and one that leaves the session
-(`setsid`) and its parent may outlive the verdict.
+It has limits on CPU time, wall clock, address space, file size and open files, no core dumps, an empty
+environment, no stdin, a temporary folder that is removed, and a session that is killed as a whole. It has no
+isolation: the program can reach this user's files, network and processes, and a process that leaves the
+session (`setsid`) and its parent may keep running after the verdict.
 """
 
 import os
@@ -15,14 +15,14 @@ from harness.sandbox.job import Job
 
 
 class Unconfined(Backend):
-    """Limits, not isolation."""
+    """Resource limits without isolation."""
 
     name = "subprocess"
     mode = "subprocess"
     counts_processes = False
 
     def launch(self, job: Job, uid: int, inside: Sequence[str], passed: Sequence[int]) -> Launch:
-        """As `Backend.launch`. Raises InputError where processes cannot be limited (not POSIX)."""
+        """As `Backend.launch`. Raises InputError on systems that cannot limit processes (not POSIX)."""
         del uid, passed
         if os.name != "posix":
             raise InputError(
