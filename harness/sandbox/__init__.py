@@ -1,7 +1,7 @@
-"""Runs programs that models wrote, each in a fresh sandbox; no other room does.
+"""Running and judging model-written programs, each in a fresh sandbox; no other package runs them.
 
-A `Job` is run by `run`; what becomes of it is a `ProcessResult`. Programs are judged by `judge` or, many side
-by side, by `judge_all`. Where no sandbox works, that is an error. What holds and what not: docs/security.md.
+`run` runs a `Job` and returns a `ProcessResult`. `judge` returns the verdict on one program, `judge_all` on
+many in parallel. If no sandbox works, that is an error. What the sandbox guarantees: docs/security.md.
 
 Never here: models, suites, benchmarks; anything of this project but `core`.
 """

@@ -1,4 +1,4 @@
-"""Verdicts by content: equal programs under equal conditions are run once in the life of a process."""
+"""In-memory cache of verdicts: equal programs under equal conditions run once."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ JudgedProgram = PythonProgram | Job
 
 
 class VerdictCache:
-    """Verdicts that would be the same again; time-outs are not kept, since a quieter machine may differ."""
+    """Verdicts by key; time-outs are not cached, because they depend on how busy the machine is."""
 
     def __init__(self) -> None:
         self._kept: dict[str, ProgramVerdict] = {}
@@ -34,8 +34,8 @@ class VerdictCache:
 
 
 def key_of(program: JudgedProgram, limits: Limits, backend: Backend, toolchain: str) -> str:
-    """Hash of all that decides a verdict: sources (with the marks that the nonce replaces), tests, how it is
-    compiled, run and limited, the toolchain's version, the backend and the version of the verdict's rules.
+    """Hash of everything that a verdict depends on: source (with the nonce's placeholders), tests, compile and
+    run commands, limits, toolchain version, backend and version of the verdict rules.
     """
     content = [VERSION, backend.name, toolchain, platform.python_version(), asdict(limits), _said(program)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "replace")).hexdigest()

@@ -1,7 +1,7 @@
-"""The metric `code_eval` of the `evaluate` library, over this room's sandboxes.
+"""A sandboxed version of the metric `code_eval` of the `evaluate` library.
 
-Tasks ask for it by name (`evaluate.load("code_eval")`); the reference implementation is downloaded and runs
-programs inside the scorer's own process tree. Calls and answers have its shape.
+Tasks load it by name (`evaluate.load("code_eval")`); the reference implementation is downloaded and runs
+programs without a sandbox, as children of the scoring process. Inputs and outputs have the same format.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from harness.sandbox.python_program import LIMITS, PythonProgram
 from harness.sandbox.run import judge_all
 
 USUAL_K = (1, 10, 100)
-WALL_CLOCK = 4  # times the CPU time
+WALL_CLOCK = 4  # multiple of the CPU time
 
 CodeEvalResults = dict[int, list[tuple[int, dict[str, Any]]]]
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:
-    """Unbiased chance that one of k of n samples passes: 1 - C(n - passed, k) / C(n, k).
+    """Unbiased estimate of the chance that one of k samples passes: 1 - C(n - passed, k) / C(n, k).
 
     Source: Chen et al. 2021, "Evaluating large language models trained on code", equation 1.
 
     Raises:
-        InputError: k > n, where no unbiased estimate exists.
+        InputError: k > n, for which there is no unbiased estimate.
     """
     if not 1 <= k <= n:
         raise InputError(
@@ -39,7 +39,7 @@ def pass_at_k(n: int, passed: int, k: int) -> float:
 
 
 class CodeEval:
-    """Stand-in for `evaluate.load("code_eval")`."""
+    """Replacement for `evaluate.load("code_eval")`."""
 
     name = "code_eval"
 
@@ -59,16 +59,16 @@ class CodeEval:
         Args:
             references: test program per problem.
             predictions: candidate programs per problem.
-            k: for which k to estimate pass@k; None for those of `USUAL_K` for which there are samples.
-            timeout: CPU seconds per program, rounded up; the wall clock allows WALL_CLOCK times that.
-            backend: how programs are confined; None for the best of this machine.
+            k: values of k for pass@k; None for those in `USUAL_K` with enough samples.
+            timeout: CPU seconds per program, rounded up; the wall-clock limit is WALL_CLOCK times that.
+            backend: sandbox backend; None for the best one on this machine.
             given: the prompt with which the predictions begin, if known (`PythonProgram.given`).
 
         Returns:
             ({"pass@k": mean over problems}, {problem: [(candidate, {"passed": .., "result": ..})]}).
 
         Raises:
-            InputError: no sandbox works here, or a k that was asked for is more than a problem's samples.
+            InputError: no sandbox works here, or a problem has fewer samples than a requested k.
             SandboxError: a sandbox failed.
         """
         least = min(map(len, predictions), default=0)

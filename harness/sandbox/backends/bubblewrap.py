@@ -29,7 +29,7 @@ from harness.sandbox.job import JOB_FOLDER, Bind, Job
 SHARED_MEMORY = 1 << 20  # bytes of /dev/shm: semaphores
 _USER = "1000"  # user ID of the job in its user namespace
 _SYSTEM = ("/usr",)
-_SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # usually symbolic links to folders in /usr
+_SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # mostly links into /usr
 _SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache")  # many programs in /usr do not start without them
 _ISOLATION = (
     *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),

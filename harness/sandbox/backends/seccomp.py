@@ -123,7 +123,7 @@ def _instructions(
         (_LOAD, 0, 0, _NUMBER),
         *([(_JUMP_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _KILL)] if which == 0 else []),
         *(line for call in calls if call[which] >= 0 for line in _denied(call[which], errno.EPERM)),
-        *_denied(_CLONE3[which], errno.ENOSYS),  # a filter cannot read its flags; libraries fall back to clone
+        *_denied(_CLONE3[which], errno.ENOSYS),  # its flags are unreadable here; libraries use clone
         *_namespaces_denied(_CLONE[which]),
         *_families(_SOCKET[which], families),
         (_RETURN, 0, 0, _ALLOW),

@@ -1,6 +1,6 @@
-"""What runs inside the sandbox, beside code that nobody trusts.
+"""Code that runs inside the sandbox, next to untrusted code.
 
-These files are handed to a bare interpreter there, without this project and without installed packages.
+A bare interpreter runs these files there, without this project and without installed packages.
 
 Never here: imports other than the standard library and modules of this folder.
 """

@@ -1,7 +1,7 @@
-"""In the candidate's sandbox: loads the program and answers the calls of tests that are elsewhere.
+"""The candidate's side: loads the program and answers the calls of tests that run in another sandbox.
 
-The program shares this process and may do to it what it likes: all that leaves it are values (`plain_data`).
-Arguments: descriptors to read calls from and to write answers to. Runs in a bare interpreter.
+The program shares this process and may tamper with it, so only plain values leave it (`plain_data`).
+Arguments: file descriptors to read calls from and to write answers to. Runs in a bare interpreter.
 """
 
 import sys
@@ -14,7 +14,7 @@ _OWN: list[Any] = []  # objects that the tests hold a reference to
 
 
 def main(calls: int, answers: int) -> None:
-    names: dict[str, Any] = {"__name__": "program"}  # no main guard runs, as in the reference implementation
+    names: dict[str, Any] = {"__name__": "program"}  # not "__main__", as in the reference implementation
     send(answers, _attempt(lambda: _load(names)))
     while (call := receive(calls)) is not None:
         send(answers, _attempt(lambda call=call: _answer(names, decode(call, _OWN.__getitem__))))
@@ -27,7 +27,7 @@ def _load(names: dict[str, Any]) -> Any:
 
 
 def _answer(names: dict[str, Any], call: list[Any]) -> Any:
-    """ "what": how each of some names is to be had; else the result of calling one, or a reference."""
+    """For a "what" call, the kind of each requested name; otherwise the result of calling a function."""
     if call[0] == "what":
         return {name: _kind(names[name]) for name in call[1] if name in names}
     _, called, positional, named = call
@@ -42,7 +42,7 @@ def _kind(value: Any) -> list[Any]:
 
 
 def _attempt(work: Any) -> str:
-    """The text of ["ok", result] or of ["raised", type, message]."""
+    """Encode the outcome of `work`: ["ok", result] or ["raised", type, message]."""
     try:
         return encode(["ok", work()], _refer)
     except NotPlain as error:

@@ -1,11 +1,11 @@
-"""In the tests' sandbox: runs the tests, with calls to the candidate instead of its functions.
+"""The tests' side: runs the tests; calls to the candidate's functions are sent to its sandbox.
 
-Names that the tests use and do not define are looked up in the candidate. Built-in names stay what they are,
-unless nothing else of the candidate is tested: a candidate must not bring its own `sorted` to tests of
-another function, but may be asked for a function called `sum`. What the problem gave in full (helpers that
-stand in the prompt) is defined here, not taken from the candidate.
+Names that the tests use but do not define are looked up in the candidate. Built-in names keep their meaning
+unless the tests use no other function of the candidate: a candidate must not replace `sorted` in tests of
+another function, but a problem may ask for a function called `sum`. Helpers that the prompt defines in full
+are defined here, not taken from the candidate.
 
-Arguments: descriptors to read answers from and to write calls to. Runs in a bare interpreter.
+Arguments: file descriptors to read answers from and to write calls to. Runs in a bare interpreter.
 """
 
 import builtins
@@ -16,19 +16,19 @@ from typing import Any
 from harness.sandbox.inside.plain_data import Reference, decode, encode, receive, send
 
 TESTS, GIVEN, PROOF = "tests.py", "given.py", "proof"
-FAILED, MEMORY, ERROR, GONE = 10, 11, 12, 13  # exit codes; a pass is 0 together with the proof
+FAILED, MEMORY, ERROR, GONE = 10, 11, 12, 13  # exit codes; a pass needs 0 and the proof
 
 
 class CandidateError(Exception):
-    """What the candidate raised, where that is none of Python's own exceptions."""
+    """The candidate raised an exception that is not built into Python."""
 
 
 class Gone(BaseException):
-    """The candidate does not answer any more."""
+    """The candidate no longer answers."""
 
 
 class Candidate:
-    """The program under test, at the other end of two pipes."""
+    """The program under test, reached through two pipes."""
 
     def __init__(self, answers: int, calls: int) -> None:
         self._answers, self._calls = answers, calls
@@ -45,7 +45,7 @@ class Candidate:
         return lambda *positional, **named: self.ask("call", called, list(positional), named)
 
     def names(self, wanted: list[str]) -> dict[str, Any]:
-        """What the tests find under those of the names that the candidate has."""
+        """Objects for those of the wanted names that the candidate defines."""
         kinds = self.ask("what", wanted) if wanted else {}
         return {name: self._found(name, *kind) for name, kind in kinds.items()}
 
@@ -69,13 +69,13 @@ def _exception(name: str, message: str) -> Exception:
     try:
         if issubclass(found, Exception):  # type: ignore[arg-type]
             return found(message)  # type: ignore[misc, no-any-return]
-    except TypeError:  # no class, or one that wants more than a message
+    except TypeError:  # not a class, or its constructor needs other arguments
         pass
     return CandidateError(f"{name}: {message}")
 
 
 def namespace(tests: Any, given: str, candidate: Candidate) -> dict[str, Any]:
-    """What the tests find by name."""
+    """The tests' global names: helpers from the prompt and objects of the candidate."""
     found: dict[str, Any] = {"__name__": "tests"}
     if given:
         exec(compile(given, GIVEN, "exec"), found)
@@ -87,13 +87,13 @@ def namespace(tests: Any, given: str, candidate: Candidate) -> dict[str, Any]:
 
 
 def _used(code: Any) -> set[str]:
-    """Names that a code object, and those within it, may look up outside functions."""
+    """Global names that a code object and its nested code objects may use."""
     inner = (constant for constant in code.co_consts if isinstance(constant, type(code)))
     return set(code.co_names).union(*map(_used, inner))
 
 
 def judge(candidate: Candidate) -> int:
-    """Exit code for the tests' end; what went wrong goes to stderr."""
+    """Run the tests and return the exit code; errors are written to stderr."""
     try:
         candidate.loaded()
         tests = compile(_text(TESTS), TESTS, "exec")
@@ -122,7 +122,7 @@ def main() -> None:
         print(f"\n{proof}")
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # threads that the tests left behind do not hold up the verdict
+    os._exit(code)  # do not wait for threads that the tests left running
 
 
 if __name__ == "__main__":

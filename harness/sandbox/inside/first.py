@@ -1,29 +1,29 @@
-"""The first program in every sandbox: limits itself, runs the compiler if there is one, becomes the job.
+"""The first program in every sandbox: sets resource limits, runs the compiler if any, then runs the job.
 
 Executed as a script by a bare interpreter (`-I -S`: no environment, no site-packages), so it imports only
-what that interpreter has built in. Argument: the descriptor of a file that holds `Orders`, marshalled.
+modules from the standard library. Argument: the file descriptor of a file with marshalled `Orders`.
 
-It tells the harness where it is by single bytes: `STARTED` when the sandbox stands, `COMPILED` when the
-compiler is done. After each it waits for a byte, so that the harness knows all processes of the sandbox
-before the job is one of them, and so that the output of two steps cannot mix.
+It reports its progress to the harness in single bytes: `STARTED` when the sandbox is ready, `COMPILED` when
+the compiler has finished. After each it waits for a byte, so that the harness can list the sandbox's own
+processes before the job starts, and so that the output of the two steps is not mixed.
 """
 
-import _signal  # type: ignore[import-not-found]  # `signal` itself takes long to import
+import _signal  # type: ignore[import-not-found]  # `signal` is slow to import
 import marshal
 import os
 import sys
 
 STARTED, COMPILED = b"s", b"c"
-CANNOT_START = 127  # as a shell says it
-BUNDLE = ".modules"  # ends the name of a script that holds compiled modules, the main one last, marshalled
-BARE = ["-I", "-S"]  # how this script is run; a job that asks for the same interpreter is run within it
+CANNOT_START = 127  # as in a shell
+BUNDLE = ".modules"  # suffix of scripts that are marshalled lists of compiled modules, main last
+BARE = ["-I", "-S"]  # how this script is run; Python jobs with these options run in its process
 
 Order = tuple[list[str], dict[str, int], list[int], list[str]]  # argv, limits, accepted codes, removed files
 Orders = tuple[int, int, int, str, list[Order]]  # status and answer descriptors, uid or -1, folder, steps
 
 
 def limit(kinds: dict[str, int]) -> None:
-    """Soft and hard, so that the program cannot raise them again."""
+    """Set soft and hard resource limits; the program cannot raise them again."""
     import resource
 
     for name, value in kinds.items():
@@ -31,25 +31,25 @@ def limit(kinds: dict[str, int]) -> None:
             continue
         hard = resource.getrlimit(kind)[1]
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # At the hard limit of CPU time the kernel kills without a word; the soft one comes first and tells.
+        # The kernel sends SIGKILL at the hard CPU limit; a lower soft limit sends SIGXCPU first (a time-out).
         ceiling = bound + (name == "RLIMIT_CPU" and bound != hard)
         try:
             resource.setrlimit(kind, (bound, ceiling))
-        except (OSError, ValueError):  # macOS refuses RLIMIT_AS; the watch over resident memory still holds
+        except (OSError, ValueError):  # macOS refuses RLIMIT_AS; resident memory is still watched
             continue
 
 
 def become(uid: int) -> None:
-    """Give up root for a user that owns nothing; capabilities go with it."""
+    """Switch from root to a user ID that owns nothing; this also drops all capabilities."""
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
 
 
 def run(argv: list[str], limits: dict[str, int]) -> None:
-    """Turn into the program. Returns only for a script of this very interpreter, which ran here."""
+    """Replace this process by the program. Returns only after a script that ran in this interpreter."""
     limit(limits)
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # this interpreter ignores them, its heirs would too
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # ignored by Python, and children would inherit that
         _signal.signal(number, _signal.SIG_DFL)
     if argv[0] == sys.executable and argv[1:3] == BARE:
         run_script(argv[3:])
@@ -62,7 +62,7 @@ def run(argv: list[str], limits: dict[str, int]) -> None:
 
 
 def run_script(argv: list[str]) -> None:
-    """As `python -I -S ...` would, without the time that a second interpreter takes."""
+    """Run a script as `python -I -S` would, without starting a second interpreter."""
     sys.argv[:] = argv
     with open(argv[0], "rb") as file:  # noqa: PTH123 - pathlib costs more than the whole start-up
         source = file.read()
@@ -75,7 +75,7 @@ def run_script(argv: list[str]) -> None:
 
 
 def compiled(step: Order, private: list[int]) -> int:
-    """Run a step before the last in a process of its own; its return code as a shell gives it."""
+    """Run the compile step in a child process and return its return code, as a shell reports it."""
     argv, limits, _, removed = step
     if (child := os.fork()) == 0:
         for descriptor in private:
@@ -92,14 +92,14 @@ def compiled(step: Order, private: list[int]) -> int:
 
 
 def make_startable(path: str) -> None:
-    """In a reduced sandbox a linker cannot set the mode of what it made; through an open file one can."""
+    """Make a file executable through a file descriptor: linkers in a reduced sandbox may not use its path."""
     try:
         file = os.open(path, os.O_RDONLY)
-    except OSError:  # a program of the system, by its name
+    except OSError:  # a system program named without its path
         return
     try:  # noqa: SIM105 - contextlib takes long to import
         os.fchmod(file, 0o755)
-    except OSError:  # one of the system, by its path
+    except OSError:  # a system program named by its path
         pass
     os.close(file)
 

@@ -1,10 +1,10 @@
-"""Confines a job by Landlock and seccomp, and ends what it leaves behind.
+"""Supervisor of the reduced sandbox: confines a job by Landlock and seccomp and kills leftover processes.
 
-Executed as a script by a bare interpreter. Arguments: the descriptor of a file that holds, marshalled, user
-number (-1: none of its own), the job's folder, what it may read, and the seccomp filter; then the command.
+Executed as a script by a bare interpreter. Arguments: the file descriptor of a file with, marshalled, the
+user ID (-1: no change), the job's folder, the readable paths and the seccomp filter; then the command.
 
-The process that stays outside of the domain adopts orphans (PR_SET_CHILD_SUBREAPER) and kills them when the
-command has ended. Numbers and layouts: linux/landlock.h, linux/prctl.h, landlock(7).
+The parent process stays outside the Landlock domain, adopts orphans (PR_SET_CHILD_SUBREAPER) and kills them
+when the command has ended. Numbers and layouts: linux/landlock.h, linux/prctl.h, landlock(7).
 """
 
 import ctypes
@@ -19,26 +19,26 @@ _VERSION, _PATH_BENEATH = 1, 1
 _SET_PDEATHSIG, _SET_SECCOMP, _SET_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 22, 36, 38
 _FILTER = 2  # SECCOMP_MODE_FILTER
 _SIGKILL = 9
-_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights to files each version knows; later ones 16
+_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # number of file rights in each version; 16 in later ones
 _READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read files, read folders
-_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # those that a rule on a file may hold
-_SPECIAL = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11  # make devices, sockets, pipes by name
-_NEEDED = 3  # before it, files that may not be written can be cut short
+_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # those that a rule for a file may contain
+_SPECIAL = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11  # create devices, sockets, named pipes
+_NEEDED = 3  # older versions cannot forbid truncating files
 _WRITE_FILE, _READ_FILE = 1 << 1, 1 << 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def version() -> int:
-    """Landlock's here; 0 where the kernel has none."""
+    """The kernel's Landlock version; 0 without Landlock."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)))
 
 
 def confine(folder: str, readable: Sequence[str], rules: bytes) -> None:
-    """Keep nothing but `readable` to read and `folder` to write, no socket, and the system calls of `rules`.
+    """Allow only reading `readable`, writing to `folder`, and the system calls that `rules` allows.
 
     Raises:
-        OSError: the kernel cannot.
+        OSError: the kernel does not support this.
     """
     known = version()
     if known < _NEEDED:
@@ -87,7 +87,7 @@ def _call(result: int) -> int:
 
 
 def _supervise(child: int) -> int:
-    """Wait for the command, end what it left, and give its return code as a shell does."""
+    """Wait for the command, kill its leftover processes and return its return code, as a shell reports it."""
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     while left := _children():
         for orphan in left:
@@ -107,7 +107,7 @@ def main() -> None:
     harness = os.getppid()
     _call(_libc.prctl(_SET_SUBREAPER, 1, 0, 0, 0))
     _call(_libc.prctl(_SET_PDEATHSIG, _SIGKILL, 0, 0, 0))
-    if os.getppid() != harness:  # it ended before the line above
+    if os.getppid() != harness:  # the harness ended before the line above
         os._exit(1)
     if (child := os.fork()) == 0:
         _call(_libc.prctl(_SET_PDEATHSIG, _SIGKILL, 0, 0, 0))
@@ -117,7 +117,7 @@ def main() -> None:
             os.setresuid(uid, uid, uid)
         confine(folder, readable, rules)
         os.execv(sys.argv[2], sys.argv[2:])
-    # What the command alone is to hold: a pipe's other end must see it go.
+    # Close the command's pipes here, so that their other ends are closed when the command ends.
     os.closerange(3, 1 << 16)
     os._exit(_supervise(child))
 

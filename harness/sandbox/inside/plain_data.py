@@ -1,10 +1,10 @@
-"""How values cross between two sandboxes: as exact built-in types, whatever they were.
+"""Serialization of values between two sandboxes, as exact built-in types.
 
-What arrives is built here from text, so an object cannot bring along an `__eq__` of its own, nor any other
-code. Subclasses of the built-in types arrive as the type they extend, iterators as one over their items.
+The receiver rebuilds each value from text, so an object cannot carry its own `__eq__` or any other code.
+Subclasses of built-in types arrive as the built-in type, iterators as an iterator over their items.
 
-Text of a value: a letter for its type, then its digits up to ";", or a count, ":" and its parts.
-Runs in a bare interpreter (`inside.run_bundle`): only what is built in may be imported.
+Encoding of a value: a letter for its type, then its digits up to ";", or a count, ":" and its parts.
+Runs in a bare interpreter (`first.run_script`): only the standard library may be imported.
 """
 
 import builtins
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-DEEPEST = 200  # containers within containers
+DEEPEST = 200  # levels of nested containers
 LARGEST = 1 << 24  # characters of a message
 LONGEST = 1 << 20  # items of an iterator
 _HEADER = 8  # hexadecimal digits of a message's length
@@ -22,11 +22,11 @@ _CONSTANTS = {"N": None, "T": True, "F": False}
 
 
 class NotPlain(Exception):  # noqa: N818 - as TypeError and KeyError are named by what happened
-    """A value that is no plain data; the message is its type."""
+    """A value that is not plain data; the message is the name of its type."""
 
 
 class Reference:
-    """A candidate's object that stays with it. The tests may hand it back; anything else is an error."""
+    """An object that stays in the candidate's sandbox. Tests may only pass it back; other uses are errors."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -40,13 +40,13 @@ class Reference:
 
 
 def encode(value: Any, refer: Callable[[Any], int] | None = None) -> str:
-    """Text of a value.
+    """Encode a value as text.
 
     Args:
-        refer: gives the number of an object that is to stay on this side; None where none may.
+        refer: returns a reference number for an object that is not plain data; None forbids such objects.
 
     Raises:
-        NotPlain: it is, or holds, something else, or goes too deep.
+        NotPlain: the value is or contains something that is not plain data, or is nested too deeply.
     """
     return "".join(_parts(value, refer, 0))
 
@@ -94,7 +94,7 @@ def _atom(value: Any) -> str | None:
 
 
 def _items(value: Any) -> tuple[str, list[Any]] | None:
-    """Letter and items of a container."""
+    """Type letter and items of a container; None for other values."""
     for letter, kind in _SEQUENCES.items():
         if isinstance(value, kind):
             return letter, list(kind.__iter__(value))
@@ -106,7 +106,7 @@ def _items(value: Any) -> tuple[str, list[Any]] | None:
 
 
 class _Reader:
-    """Goes through the text of one value."""
+    """Parser for the text of one value."""
 
     def __init__(self, text: str, resolve: Callable[[int], Any]) -> None:
         self.text, self.resolve, self.place = text, resolve, 0
@@ -172,10 +172,10 @@ def _container(letter: str, items: list[Any]) -> Any:
 
 
 def decode(text: str, resolve: Callable[[int], Any]) -> Any:
-    """The value that `encode` made the text of; `resolve` gives the object to a number.
+    """Decode a value from the text of `encode`; `resolve` returns the object for a reference number.
 
     Raises:
-        Exception: of several kinds; text from a candidate may be anything.
+        Exception: of several types, since text from a candidate may be malformed in any way.
     """
     return _Reader(text, resolve).value()
 
@@ -189,7 +189,7 @@ def send(descriptor: int, text: str) -> None:
 
 
 def receive(descriptor: int) -> str | None:
-    """Read one message; None at the end of the channel, or for one that is no message."""
+    """Read one message; None at the end of the channel or for a malformed message."""
     header = _exactly(descriptor, _HEADER)
     try:
         size = int(header, 16) if len(header) == _HEADER else -1

@@ -1,7 +1,7 @@
-"""A program that tries, inside a sandbox, what none may do, and prints a line for each thing that it can.
+"""A probe program that tries to escape from its sandbox and prints a line for each attempt that succeeds.
 
-Executed as the first job (`choice`). Arguments: process and loopback port of the harness, name of an abstract
-socket of it, a folder of it that everyone may read and write.
+`backends.selection` runs it as the first job. Arguments: process ID and loopback port of the harness, name of
+its abstract Unix socket, and a folder of the harness that all users may read and write.
 """
 
 import os
@@ -10,14 +10,14 @@ import sys
 from collections.abc import Iterator
 
 HOLDS = "holds"
-# Inheritable ones act only through capabilities of files, and those do nothing once NoNewPrivs is set.
+# Inheritable capabilities only matter with file capabilities, which NoNewPrivs disables.
 _CAPABILITIES = ("CapEff", "CapPrm", "CapAmb")
-_KNOWN = {"PATH", "HOME", "TMPDIR", "LANG", "PWD", "LC_CTYPE"}  # the last Python's own doing
+_KNOWN = {"PATH", "HOME", "TMPDIR", "LANG", "PWD", "LC_CTYPE"}  # Python sets LC_CTYPE itself
 _SECONDS = 1.0
 
 
 def findings(process: int, port: int, name: str, folder: str) -> Iterator[str]:
-    """What does not hold."""
+    """Descriptions of the attempts that succeeded."""
     yield from _rights()
     if found := sorted(set(os.environ) - _KNOWN):
         yield f"the environment has {', '.join(found)}"
