@@ -17,7 +17,7 @@ JudgedProgram = PythonProgram | Job
 
 
 class VerdictCache:
-    """Verdicts by key; time-outs are not cached, because they depend on how busy the machine is."""
+    """Verdicts by key; time-outs are not cached, because they depend on the machine's load."""
 
     def __init__(self) -> None:
         self._kept: dict[str, ProgramVerdict] = {}
@@ -34,8 +34,8 @@ class VerdictCache:
 
 
 def key_of(program: JudgedProgram, limits: Limits, backend: Backend, toolchain: str) -> str:
-    """Hash of everything that a verdict depends on: source (with the nonce's placeholders), tests, compile and
-    run commands, limits, toolchain version, backend and version of the verdict rules.
+    """Hash of everything that a verdict depends on: source (with the nonce's placeholders), tests, compile
+    and run commands, limits, toolchain version, backend and version of the verdict rules.
     """
     content = [VERSION, backend.name, toolchain, platform.python_version(), asdict(limits), _said(program)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "replace")).hexdigest()

@@ -1,8 +1,8 @@
-"""Starts a job's sandbox, watches it, and ends it with everything in it.
+"""Execution of a job: starts its sandbox, watches it, and kills all its processes at the end.
 
-What ends a job before it ends itself: its wall clock, the resident memory of all its processes together, a
-flood of output (`watch`). CPU time, file size, number of processes and the like the kernel bounds
-(`inside.limit`).
+The harness itself stops a job that exceeds its wall-clock time, total resident memory, amount of output or
+disk space (`watch`). The kernel enforces CPU time, file size, number of processes and the other resource
+limits (`inside.first.limit`).
 """
 
 import marshal
@@ -21,19 +21,19 @@ from harness.sandbox.inside.first import __file__ as INSIDE
 from harness.sandbox.job import Job, Limits, ProcessResult, Status
 from harness.sandbox.watch import Watch, follow
 
-_SIGNALLED = 128  # return code of a process that signal N ended, less N
-_MESSAGE = 400  # bytes of a sandbox's own complaint that are shown
+_SIGNALLED = 128  # a shell reports 128 + N for a process killed by signal N
+_MESSAGE = 400  # bytes of the sandbox's own error output to show
 _REMEDY = "`fusegauge doctor` says which sandboxes work here; finished stages are kept"
 
 
 def execute(job: Job, backend: Backend, uid: int = -1) -> ProcessResult:
-    """Run a job in a fresh sandbox and leave nothing of it behind.
+    """Run a job in a fresh sandbox; no process or file of it remains afterwards.
 
     Args:
-        uid: the user it becomes, where this process is root's; -1 where not.
+        uid: user ID that the job switches to if FuseGauge runs as root; else -1.
 
     Raises:
-        SandboxError: the sandbox could not be made, or its first program did not start.
+        SandboxError: the sandbox could not be set up, or its first program did not start.
     """
     with started(job, backend, uid) as watch:
         follow(watch, until=lambda: not watch.running)
@@ -42,7 +42,7 @@ def execute(job: Job, backend: Backend, uid: int = -1) -> ProcessResult:
 
 @contextmanager
 def started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
-    """The job, running; afterwards nothing of it does. Raises SandboxError as `execute` does."""
+    """Start the job; on exit, kill all its processes. Raises SandboxError as `execute` does."""
     with ExitStack() as stack:
         status, status_inside = _pipe(stack)
         answer_inside, answer = _pipe(stack)
@@ -61,13 +61,13 @@ def started(job: Job, backend: Backend, uid: int) -> Iterator[Watch]:
 
 
 def result_of(watch: Watch, backend: Backend) -> ProcessResult:
-    """How a job that is over ended; SandboxError where it never began."""
+    """The result of a job that has ended. Raises SandboxError if it never started."""
     watch.finish()
     if watch.stage is None:
         complaint = watch.stderr.kept[-_MESSAGE:].decode(errors="replace").strip()
         raise SandboxError(
             f"the sandbox ({backend.name}) failed before the program in it started: "
-            + (complaint or "it ended without a word"),
+            + (complaint or "it printed no error"),
             remedy=_REMEDY,
         )
     return ProcessResult(
@@ -109,7 +109,7 @@ def _spawn(launch: Launch, passed: Sequence[int]) -> subprocess.Popen[bytes]:
 
 
 def _orders(job: Job, backend: Backend) -> list[Order]:
-    """The job's steps as `inside` takes them."""
+    """The job's steps in the format of `inside.first`."""
     last: Order = (list(job.argv), _kinds(job.limits, backend), [0], [])
     if (first := job.compile) is None:
         return [last]
@@ -119,7 +119,7 @@ def _orders(job: Job, backend: Backend) -> list[Order]:
 
 def _kinds(limits: Limits, backend: Backend) -> dict[str, int]:
     memory = "RLIMIT_AS" if limits.address_space else "RLIMIT_DATA"
-    # Where this user's others count too, they come on top; 1 says the same whatever they are: no second one.
+    # Add this user's other processes if the kernel counts them too; a limit of 1 always forbids a second one.
     others = 0 if backend.counts_processes or limits.processes == 1 else processes.of_this_user()
     return {
         "RLIMIT_NPROC": limits.processes + others,

@@ -1,7 +1,7 @@
-"""A metric of the `evaluate` library that runs programs in the sandbox: `evaluate.load("<this file>")`.
+"""pass@k in the sandbox as a metric of the `evaluate` library: `evaluate.load("<this file>")`.
 
-Input and output are those of `code_eval`; `timeout` is CPU seconds per program. `evaluate` copies this file
-and reads its imports, so everything else is in the installed package.
+Inputs and outputs are those of `code_eval`; `timeout` is in CPU seconds per program. `evaluate` copies this
+file and scans its imports, so all other code is in the installed package.
 """
 
 import datasets
@@ -11,7 +11,7 @@ import harness.sandbox
 
 
 class SandboxedCodeEval(evaluate.Metric):  # type: ignore[misc]
-    """pass@k with each program in fresh sandboxes."""
+    """pass@k; each program and its tests run in fresh sandboxes."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(

@@ -1,4 +1,4 @@
-"""Runs as many jobs at a time as there are cores, each in a slot, and repeats time-outs alone."""
+"""Parallel execution: one slot for a job per core; jobs that time out are repeated alone."""
 
 import os
 import threading
@@ -15,12 +15,12 @@ _Result = TypeVar("_Result")
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Slots:
-    """Places for running jobs, shared by all threads of this process."""
+    """Slots for running jobs, shared by all threads of this process."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -29,13 +29,13 @@ class Slots:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """A place among others; waits for one to become free."""
+        """Hold one slot; waits until one is free."""
         with self._free:
             yield
 
     @contextmanager
     def all(self) -> Iterator[None]:
-        """Every place: nothing else runs."""
+        """Hold all slots, so that no other job runs."""
         with self._clearing, ExitStack() as stack:
             for _ in range(self._number):
                 stack.enter_context(self.one())
@@ -48,11 +48,11 @@ def slots() -> Slots:
 
 
 def settled(attempt: Callable[[int], _Result], timed_out: Callable[[_Result], bool]) -> _Result:
-    """Run something in a slot; if it times out, once more with nothing else of this process running.
+    """Run a job in a slot; if it times out, repeat it with no other job of this process running.
 
     Args:
-        attempt: takes the user number that the job becomes (-1: none of its own).
-        timed_out: whether a result is a time-out, which beside other jobs may be their doing.
+        attempt: runs the job; takes the user ID that it switches to (-1: no change).
+        timed_out: whether a result is a time-out, which other running jobs may have caused.
     """
     with slots().one(), spare_user() as uid:
         result = attempt(uid)
@@ -63,7 +63,7 @@ def settled(attempt: Callable[[int], _Result], timed_out: Callable[[_Result], bo
 
 
 def in_order(work: Callable[[_Given], _Result], items: Sequence[_Given]) -> list[_Result]:
-    """`work` on every item, on as many threads as there are cores; the first error ends it all."""
+    """Results of `work` for every item, in order, with one thread per core; the first error stops all."""
     with ThreadPoolExecutor(max_workers=cores()) as pool:
         try:
             return list(pool.map(work, items))

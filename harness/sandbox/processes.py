@@ -1,4 +1,4 @@
-"""The processes of a job as the system shows them: how much memory they hold, and their end."""
+"""Processes of a job: process tree, resident memory, and killing them all."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def tree(root: int) -> Iterator[int]:
-    """`root` and its descendants that are there now, parents first."""
+    """Process IDs of `root` and its current descendants, parents first."""
     if not Path("/proc/self/task").is_dir():
         yield from _tree_elsewhere(root)
         return
@@ -30,14 +30,14 @@ def tree(root: int) -> Iterator[int]:
 
 
 def resident_bytes(root: int) -> int:
-    """Resident memory of `root` and its descendants; pages that several of them map count for each."""
+    """Resident memory of `root` and its descendants in bytes; shared pages count once for each process."""
     if not Path("/proc/self/statm").exists():
         return _resident_elsewhere(root)
     return sum(map(_resident, tree(root)))
 
 
 def of_this_user() -> int:
-    """How many threads this user has on this machine, which the kernel counts as processes."""
+    """Number of this user's threads on this machine; the kernel counts each as a process."""
     import psutil
 
     total = 0
@@ -51,14 +51,14 @@ def end(process: subprocess.Popen[bytes], held: Sequence[int]) -> None:
     """Kill the process, its descendants and its session, and wait until they are gone.
 
     Args:
-        held: descriptors (pidfd) of processes that outlive it for a moment: the first of a process namespace
-            is gone when all others in it are.
+        held: file descriptors (pidfd) of processes that may briefly outlive it: the first process of a PID
+            namespace only ends when all others in it have ended.
 
     Raises:
-        SandboxError: they do not go.
+        SandboxError: some processes do not end.
 
-    Descendants first, and again until there are none: while it lives, those that lose their parent may
-    become its own (`landlock_inside`).
+    Descendants are killed first, repeatedly until there are none: as long as the process runs, it may adopt
+    orphaned descendants (`landlock_inside`).
     """
     deadline = time.monotonic() + _SWEEPING_SECONDS
     while (found := [pid for pid in tree(process.pid) if pid != process.pid]) and time.monotonic() < deadline:
@@ -80,7 +80,7 @@ def end(process: subprocess.Popen[bytes], held: Sequence[int]) -> None:
 
 
 def children(process: int) -> list[int]:
-    """Those of one process that are there now."""
+    """Process IDs of the current children of a process."""
     found: list[int] = []
     with contextlib.suppress(OSError, ValueError):  # it may end at any moment
         for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - twenty times a second

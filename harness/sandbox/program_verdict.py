@@ -1,30 +1,30 @@
-"""What is said of a program, whatever its language."""
+"""The verdict on a program, for every language."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.sandbox.job import Status
 
-VERSION = 1  # counts up when the same program could get another verdict
+VERSION = 1  # increase it when the same program could get a different verdict
 
 
 class Ruling(StrEnum):
-    PASSED = "passed"  # came to its end, tests held
-    FAILED = "failed"  # a test did not hold
+    PASSED = "passed"  # ran to its end and all tests passed
+    FAILED = "failed"  # a test failed
     TIMEOUT = "timeout"
     MEMORY = "memory"
-    OUTPUT = "output"  # wrote more than is allowed, to its streams or its folder
-    ERROR = "error"  # raised, did not compile, exited early, was killed
+    OUTPUT = "output"  # wrote too much to stdout, stderr or its folder
+    ERROR = "error"  # raised an exception, did not compile, exited early or was killed
 
 
 @dataclass(frozen=True)
 class ProgramVerdict:
-    """One program, judged; `detail` is the end of what it and its tests wrote."""
+    """The verdict on one program; `detail` is the end of its output and of its tests' output."""
 
     ruling: Ruling
     detail: str = ""
-    seconds: float = 0.0  # wall clock of the program
-    compiled: bool = True  # False: it did not even compile
+    seconds: float = 0.0  # wall-clock time of the program
+    compiled: bool = True  # False: it did not compile
 
     @property
     def passed(self) -> bool:

@@ -1,8 +1,8 @@
-"""Judges a Python program: it runs in one sandbox, its tests in another, and only plain data cross.
+"""Verdicts on Python programs: program and tests run in separate sandboxes that exchange only plain data.
 
-So a program cannot read its tests or the values that they expect, reach the place where the verdict is, or
-answer with an object whose `__eq__` lies. It passes when the tests come to their end: return code 0 and the
-proof, a random word that only the tests' sandbox knows.
+This prevents false passes: a program cannot read its tests or their expected values, tamper with the verdict,
+or return an object whose `__eq__` is always true. It passes if the tests run to their end: return code 0, and
+the tests' sandbox prints the proof, a random word that only that sandbox knows.
 """
 
 import ast
@@ -29,18 +29,18 @@ from harness.sandbox.watch import Watch, follow
 
 LIMITS = Limits(cpu_seconds=3, wall_seconds=12.0, processes=16, open_files=64, file_bytes=8 << 20)
 DISK_BYTES = 32 << 20
-_GRACE = 1.0  # seconds for a candidate to be gone, once its tests no longer hear from it
-_DETAIL = 2000  # bytes of output that a verdict keeps
+_GRACE = 1.0  # seconds to wait for a candidate to end after it stopped answering its tests
+_DETAIL = 2000  # bytes of output kept in a verdict
 _RULINGS = {examiner.FAILED: Ruling.FAILED, examiner.MEMORY: Ruling.MEMORY}
 _SCRIPT = f"main{BUNDLE}"
 
 
 @dataclass(frozen=True)
 class PythonProgram:
-    """A candidate's program and what is to hold of it.
+    """A candidate program and its tests.
 
-    given: the text with which the problem let it start (a prompt), if known. Helpers that stand complete in
-    it are the tests' own, whatever the candidate makes of them.
+    given: the prompt with which the program begins, if known. The tests use their own copy of helpers that
+        the prompt defines in full, even if the candidate redefines them.
     """
 
     source: str
@@ -79,7 +79,7 @@ def judge_python(
 
 
 class _Channel:
-    """A pipe between two sandboxes; this process only passes it on."""
+    """A pipe between two sandboxes; this process only creates it."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.read, self.write = os.pipe()
@@ -104,7 +104,7 @@ def _verdict(tests: Watch, candidate: Watch, backend: Backend, proof: str) -> Pr
 
 
 def _ruling(tests: ProcessResult | None, candidate: ProcessResult | None, proof: str) -> Ruling:
-    """None stands for a side that was still running when the other decided."""
+    """The ruling from both results; None for a side that was still running when the other ended."""
     for side in (candidate, tests):
         if side is not None and side.status in LIMIT_RULINGS:
             return LIMIT_RULINGS[side.status]
@@ -116,7 +116,7 @@ def _ruling(tests: ProcessResult | None, candidate: ProcessResult | None, proof:
 
 
 def helpers(given: str) -> str:
-    """The definitions that stand complete in a prompt: all but the last, which is to be written."""
+    """Definitions that a prompt gives in full: all but the last, which the model must complete."""
     for ending in ("", "\n    pass\n"):
         try:
             tree = ast.parse(given + ending)
@@ -140,7 +140,7 @@ def _script(module: str, files: dict[str, str], limits: Limits, descriptors: tup
 
 @cache
 def _bundle(module: str) -> bytes:
-    """A module of this room with the one that it imports, compiled once for all sandboxes."""
+    """A module of `inside` with the module that it imports, compiled once for all sandboxes."""
     names = ("harness.sandbox.inside.plain_data", f"harness.sandbox.inside.{module}")
     return marshal.dumps([(name, _code(name)) for name in names])
 

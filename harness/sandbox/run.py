@@ -1,4 +1,4 @@
-"""The room's front door: jobs in, outcomes out; programs in, verdicts out."""
+"""The main functions of the package: run jobs, and judge programs."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,14 @@ _VERDICTS = VerdictCache()
 
 
 def run(job: Job, backend: Backend | None = None) -> ProcessResult:
-    """Run a job in a fresh sandbox; if it times out, once more alone, and that counts.
+    """Run a job in a fresh sandbox; if it times out, run it again alone and return that result.
 
     Args:
-        backend: how it is confined; None for the best of this machine.
+        backend: sandbox backend; None for the best one on this machine.
 
     Raises:
         InputError: no sandbox works here.
-        SandboxError: the sandbox failed. Nothing can be said of the program.
+        SandboxError: the sandbox failed, so there is no result for the program.
     """
     chosen = backend or required()
     return settled(lambda uid: execute(job, chosen, uid), lambda outcome: outcome.status == "timeout")
@@ -37,13 +37,13 @@ def judge(
     toolchain: str = "",
     cache: VerdictCache | None = _VERDICTS,
 ) -> ProgramVerdict:
-    """Whether a program does what its tests ask, each time in fresh sandboxes, time-outs settled as by `run`.
+    """Judge whether a program passes its tests, in fresh sandboxes; time-outs are repeated as in `run`.
 
     Args:
-        program: a Python program beside its tests, or a job that holds them and the marks of `nonce`.
-        limits: of a Python program; a job has its own.
-        toolchain: version of what compiles or runs a job.
-        cache: where equal programs find their verdict; None to run each.
+        program: a Python program and its tests, or a job that contains them and the placeholders of `nonce`.
+        limits: resource limits of a Python program; a job has its own.
+        toolchain: version of the compiler or interpreter of a job.
+        cache: cached verdicts of equal programs; None to run every program.
 
     Raises:
         InputError, SandboxError: as `run`.
@@ -68,7 +68,7 @@ def judge_all(
     toolchain: str = "",
     cache: VerdictCache | None = _VERDICTS,
 ) -> list[ProgramVerdict]:
-    """As `judge` each, as many at a time as there are cores; verdicts in the order of `programs`."""
+    """Judge many programs as `judge` does, one per core at a time; verdicts in the order of `programs`."""
     chosen = backend or required()
     return in_order(lambda p: judge(p, chosen, limits=limits, toolchain=toolchain, cache=cache), programs)
 

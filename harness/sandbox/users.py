@@ -1,8 +1,8 @@
-"""Users that own nothing, for the jobs of a process that is root's.
+"""Unprivileged user IDs for jobs when FuseGauge runs as root.
 
-One per job that runs at a time: the kernel counts processes by user, and users cannot touch each other's. A
-number is taken by binding a socket name that says it, so that several processes on a machine do not share one
-and the system gives it back whatever happens to this process.
+Each running job gets a different one: the kernel limits the number of processes per user, and users cannot
+access each other's processes. A user ID is reserved by binding an abstract Unix socket with its number, so
+that no two processes on the machine use the same one and the kernel frees it even if this process crashes.
 """
 
 import os
@@ -14,15 +14,15 @@ from contextlib import contextmanager, suppress
 
 from harness.core.exceptions import SandboxError
 
-SPARE = range(60578, 61184)  # no user here: systemd's own allocation leaves them free
+SPARE = range(60578, 61184)  # a range that systemd's user ID allocation leaves unused
 
 
 @contextmanager
 def spare_user() -> Iterator[int]:
-    """A user number that nobody else has now; -1 where this process is not root's, or there are no sandboxes.
+    """Reserve a user ID that is not in use; -1 if this process is not root or the system is not Linux.
 
     Raises:
-        SandboxError: every number is taken.
+        SandboxError: all user IDs of the range are taken.
     """
     if sys.platform != "linux" or os.geteuid() != 0:
         yield -1

@@ -1,4 +1,4 @@
-"""Follows one running job: reads its output, counts its memory and its time, and says what ended it."""
+"""Monitoring of a running job: reads its output, measures time and memory, and enforces limits."""
 
 import os
 import selectors
@@ -12,13 +12,13 @@ from harness.sandbox.inside.first import COMPILED, STARTED
 from harness.sandbox.job import Job, Limits, Status
 from harness.sandbox.processes import children, end, resident_bytes
 
-START_SECONDS = 60.0  # for a sandbox to stand, on a machine that has much else to do
-_GLANCE = 0.05  # seconds between two looks at memory
-_ROUND = 0.02  # seconds between two looks at whether it has ended, where the system does not tell
+START_SECONDS = 60.0  # for a sandbox to start on a busy machine
+_GLANCE = 0.05  # seconds between two measurements of memory
+_ROUND = 0.02  # seconds between two checks for its end, on systems without pidfd
 
 
 class Watch:
-    """A job from its start to its end. Use as a context manager."""
+    """Monitor of one job from start to end. Use as a context manager."""
 
     def __init__(
         self,
@@ -29,10 +29,10 @@ class Watch:
         disk_used: Callable[[], int],
     ) -> None:
         assert process.stdout is not None and process.stderr is not None
-        self.stage: Literal["compile", "run"] | None = None  # None: the sandbox does not stand yet
-        self.ended_by: Status | None = None  # the limit that ended it
+        self.stage: Literal["compile", "run"] | None = None  # None: the sandbox is not ready yet
+        self.ended_by: Status | None = None  # the limit that was exceeded
         self.peak_bytes = 0
-        self.compile_seconds = self.seconds = 0.0  # wall clock, of the compiler and of the last step
+        self.compile_seconds = self.seconds = 0.0  # wall-clock times of the compiler and the last step
         self.stdout = Stream(process.stdout, job.limits.output_bytes)
         self.stderr = Stream(process.stderr, job.limits.output_bytes)
         self._job, self._process, self._status, self._answer = job, process, status, answer
@@ -62,28 +62,28 @@ class Watch:
 
     @property
     def running(self) -> bool:
-        """Whether neither the job has ended nor a limit been reached."""
+        """Whether the job has not ended and has not exceeded a limit."""
         return self._process.poll() is None and self.ended_by is None
 
     def fileno(self) -> int:
-        """Readable when there is something to attend to."""
+        """File descriptor that is readable when `attend` has something to do."""
         return self._selector.fileno()
 
     def patience(self) -> float:
-        """Seconds for which there is nothing to attend to, unless `fileno` is readable."""
+        """Seconds until `attend` must be called even if `fileno` is not readable."""
         until_glance = self._next_glance - time.monotonic()
         longest = _GLANCE if hasattr(os, "pidfd_open") else _ROUND
         return max(0.0, min(self._left, until_glance, longest))
 
     def attend(self) -> None:
-        """Take what there is and hold the job against its limits."""
+        """Read available output and check the job's limits."""
         for key, _ in self._selector.select(0):
             if not key.data():
                 self._selector.unregister(key.fileobj)
         self._look()
 
     def finish(self) -> None:
-        """Take what its end left in the pipes."""
+        """Read the output that is left in the pipes after the job's end."""
         self.seconds = time.monotonic() - self._step_began
         if self.ended_by is None and self._process.poll() is not None:
             for stream in (self.stdout, self.stderr):
@@ -93,7 +93,7 @@ class Watch:
     @property
     def return_code(self) -> int:
         code = self._process.returncode
-        assert code is not None, "asked before the end"
+        assert code is not None, "the job has not ended yet"
         return code
 
     @property
@@ -125,7 +125,7 @@ class Watch:
             self.ended_by = "disk"
 
     def _hear(self) -> bool:
-        """What the first program says; False when it has said all."""
+        """Handle a status byte of the first program; False at the end of its messages."""
         word = self._status.read(1)
         if word == STARTED:
             self._hold()
@@ -141,11 +141,11 @@ class Watch:
     def _begin(self, stage: Literal["compile", "run"]) -> None:
         self.stage = stage
         self._step_began = time.monotonic()
-        with suppress(BrokenPipeError):  # it was killed while it waited: its end will show
+        with suppress(BrokenPipeError):  # killed while it waited; handled as its end
             self._answer.write(b"g")
 
     def _hold(self) -> None:
-        """Keep hold of the sandbox's own processes, so that their end can be waited for."""
+        """Open pidfds of the sandbox's own processes, so that their end can be waited for."""
         if hasattr(os, "pidfd_open"):
             for process in children(self._process.pid):
                 held = os.pidfd_open(process)
@@ -154,7 +154,7 @@ class Watch:
 
 
 def follow(*watches: Watch, until: Callable[[], bool]) -> None:
-    """Attend to running jobs until something is so."""
+    """Monitor running jobs until `until()` is true."""
     with selectors.DefaultSelector() as ready:
         for watch in watches:
             ready.register(watch, selectors.EVENT_READ)
@@ -169,7 +169,7 @@ _PART = 1 << 16
 
 
 class Stream:
-    """The head and the tail of one of a program's streams, and how much there was."""
+    """Beginning and end of a program's stdout or stderr, and its total size."""
 
     def __init__(self, source: IO[bytes], keep: int) -> None:
         self.source = source
@@ -178,11 +178,11 @@ class Stream:
         os.set_blocking(source.fileno(), False)
 
     def restart(self) -> None:
-        """Forget what was read."""
+        """Discard what was read so far."""
         self._head, self._tail, self.total = bytearray(), bytearray(), 0
 
     def read(self) -> bool:
-        """Take what is there, one part of it; False at the end of the stream."""
+        """Read one chunk of the available output; False at the end of the stream."""
         try:
             part = os.read(self.source.fileno(), _PART)
         except BlockingIOError:
@@ -195,7 +195,7 @@ class Stream:
         return bool(part)
 
     def drain(self, most: int) -> None:
-        """Take all that is there, up to about `most` bytes."""
+        """Read all available output, up to a total of about `most` bytes."""
         before = -1
         while before < self.total <= most:
             before = self.total
