@@ -27,7 +27,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Bind:
-    """A file or folder of this machine that the program may read, at the path `target` (default: its own path)."""
+    """A file or folder of this machine that the program may read, at path `target` (default: the same)."""
 
     source: Path
     target: str = ""

@@ -1,7 +1,7 @@
-"""Programming languages as data: how a program is compiled, run and proven to have reached its end.
+"""Programming languages: how programs in each are compiled, run and judged.
 
-`table` has one entry a language, `self_test` a right and a wrong program of each, `toolchains` what is
-installed.
+`table` has an entry for each language, `self_test` a right and a wrong program in each, and `toolchains`
+finds the installed compilers and interpreters.
 
 Never here: a benchmark's own conventions, which belong to its task.
 """

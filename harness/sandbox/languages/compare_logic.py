@@ -1,7 +1,7 @@
-"""The part of the C# library CompareNETObjects that tests of multilingual HumanEval use: equality in depth.
+"""Deep equality in C#: the part of the library CompareNETObjects that multilingual HumanEval tests use.
 
-The library itself is on NuGet only. Its names and its meaning are kept: the same type, and equal values; in
-dictionaries by key, in sequences by position.
+The library itself is only available on NuGet. This version has the same names and semantics: two objects are
+equal if they have the same type and equal values, by key in dictionaries and by position in sequences.
 """
 
 COMPARE_LOGIC = """\

@@ -1,9 +1,9 @@
-"""Judges a program that holds its own tests, in any language, by a random word it prints at its very end.
+"""Verdicts on programs that contain their tests, in any language, by a random word printed after the tests.
 
-It passes when its return code is 0 *and* the word was printed: leaving early, however successfully, is no
-pass. The source holds the word in two halves, so that a program which echoes its source does not print it.
-What this cannot stop: a program that reads its own source and puts the halves together, and tests that are
-fooled by an object which says that it equals everything. Python is judged otherwise (`python_program`).
+A program passes if its return code is 0 *and* the word was printed, so exiting early with code 0 is not a
+pass. The source contains the word in two halves, so that a program that prints its own source does not print
+the word. Two kinds of false pass remain possible: a program that reads its source and joins the halves, and
+an object that compares equal to everything. Python programs are judged differently (`python_program`).
 """
 
 import secrets
@@ -14,17 +14,17 @@ from harness.sandbox.executor import execute
 from harness.sandbox.job import Job, ProcessResult
 from harness.sandbox.program_verdict import LIMIT_RULINGS, ProgramVerdict, Ruling
 
-FIRST_HALF = "FUSEGAUGE_FIRST_HALF"  # in a job's files: each becomes half of the word, where it stands last
+FIRST_HALF = "FUSEGAUGE_FIRST_HALF"  # in a job's files: the last occurrence of each becomes half of the word
 SECOND_HALF = "FUSEGAUGE_SECOND_HALF"
 _HALF_BYTES = 8
-_DETAIL = 2000  # bytes of output that a verdict keeps
+_DETAIL = 2000  # bytes of output kept in a verdict
 
 
 def judge_job(job: Job, backend: Backend, uid: int) -> ProgramVerdict:
-    """Run a program whose source holds `FIRST_HALF` and `SECOND_HALF` and judge it.
+    """Run a program whose source contains `FIRST_HALF` and `SECOND_HALF`, and judge it.
 
-    A program that does not compile, or ends with another return code, is an error, not a failure: from
-    outside, a test that did not hold looks the same as any other end.
+    A program that does not compile or returns another code is ruled an error, never a failure: from outside,
+    a failed test cannot be told from any other error.
 
     Raises:
         SandboxError: the sandbox failed.
@@ -38,7 +38,7 @@ def judge_job(job: Job, backend: Backend, uid: int) -> ProgramVerdict:
 
 
 def _filled(data: bytes | str, first: str, second: str) -> bytes | str:
-    """The last of each mark filled in: tests come after what the model wrote, which may hold the mark too."""
+    """Replace the last placeholder of each kind: the model's code, before the tests, may contain them too."""
     if isinstance(data, bytes):
         return data
     for mark, half in ((FIRST_HALF, first), (SECOND_HALF, second)):

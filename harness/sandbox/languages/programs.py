@@ -1,6 +1,7 @@
-"""A program of any language with its tests, as a job for the sandbox, judged by the word that it prints last.
+"""Programs in any language with their tests: building the source and the job, and judging many of them.
 
-The word's two halves (`nonce`) go behind the last test, where the language's entry says how they are printed.
+Code that prints the two halves of a random word (`nonce`) is added after the last test; the language's entry
+in `table` has this code.
 """
 
 import re
@@ -23,7 +24,7 @@ _CLASS = re.compile(r"^(?:final |abstract )*class (\w+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Program:
-    """What a model wrote, with the beginning that it was given, and the tests that follow it."""
+    """A model's code, including the prompt that it continues, and the tests to append."""
 
     language: str
     candidate: str
@@ -33,15 +34,15 @@ class Program:
 def judge_programs(
     programs: Sequence[Program], backend: Backend | None = None, limits: Limits | None = None
 ) -> list[ProgramVerdict]:
-    """Run programs, as many at a time as there are cores; verdicts in the order of `programs`.
+    """Run programs, one per core at a time; verdicts in the order of `programs`.
 
     Args:
-        backend: how they are confined; None for the best of this machine.
-        limits: of running; None: each language's.
+        backend: sandbox backend; None for the best one on this machine.
+        limits: resource limits of the run step; None for each language's own.
 
     Raises:
         InputError: no sandbox works here, or a language's toolchain is missing.
-        SandboxError: the sandbox failed. Nothing can be said of the programs.
+        SandboxError: the sandbox failed, so there are no verdicts.
     """
     chosen = backend or required()
     jobs = [(job_of(program, limits), required_toolchain(program.language).version) for program in programs]
@@ -49,7 +50,7 @@ def judge_programs(
 
 
 def source_of(program: Program) -> str:
-    """The whole program: candidate, tests, and behind them the code that prints the word's halves."""
+    """The whole program: candidate, tests, and the code that prints the word's two halves."""
     proof = language_named(program.language).proof
     code = proof.code.format(first=FIRST_HALF, second=SECOND_HALF)
     end = _end_of_tests(program, proof.braces)
@@ -57,7 +58,7 @@ def source_of(program: Program) -> str:
 
 
 def _end_of_tests(program: Program, braces: int) -> int:
-    """Where the last test ends: in front of that many closing braces, counted from the end."""
+    """Offset in the tests at which the last test ends: before the last `braces` closing braces."""
     end = len(program.tests)
     for _ in range(braces):
         end = program.tests.rfind("}", 0, max(end, 0))
@@ -73,10 +74,10 @@ def job_of(program: Program, limits: Limits | None = None) -> Job:
     """The job that compiles and runs a program.
 
     Args:
-        limits: of running; None: the language's.
+        limits: resource limits of the run step; None for the language's own.
 
     Raises:
-        InputError: unknown language, or one whose toolchain is not here.
+        InputError: the language is unknown or its toolchain is missing.
     """
     tools = required_toolchain(program.language)
     language, source = tools.language, source_of(program)
@@ -93,7 +94,7 @@ def job_of(program: Program, limits: Limits | None = None) -> Job:
 
 
 def required_toolchain(name: str) -> Toolchain:
-    """The toolchain of a language. InputError where it is missing, with the command that installs it."""
+    """The toolchain of a language. If it is missing, InputError with the command that installs it."""
     tools = toolchain(name)
     if tools is None:
         raise InputError(
@@ -104,6 +105,6 @@ def required_toolchain(name: str) -> Toolchain:
 
 
 def _main_class(source: str) -> str:
-    """The last class of a file, which holds the tests; "" where there is none."""
+    """Name of the last class in a file, which contains the tests; "" if there is none."""
     found: list[str] = _CLASS.findall(source)
     return found[-1] if found else ""

@@ -1,6 +1,6 @@
-"""A right and a wrong program in every language: that its toolchain tells them apart in the sandbox.
+"""Self-test of each language: a right program must pass in the sandbox and a wrong one must not.
 
-Each uses what the benchmarks' tests use beside the language itself.
+The programs use the same libraries as the benchmarks' tests.
 """
 
 from harness.core.exceptions import InputError
@@ -18,7 +18,7 @@ _CSHARP = (
 _GO = "func add(a int, b int) int { return a + b }\n"
 _NODE = "function add(a, b) { return a + b }\n"
 
-# candidate and tests; SUM becomes what one and one are said to be
+# candidate and tests; SUM is replaced by the expected value of 1 + 1
 _TRIALS = {
     "python": ("def add(a, b):\n    return a + b\n", "assert add(1, 1) == SUM\n"),
     "cpp": (
@@ -69,13 +69,13 @@ _TRIALS = {
 
 
 def trial(language: str, total: int) -> Program:
-    """The program that tests whether one and one are `total`."""
+    """The program that tests whether 1 + 1 equals `total`."""
     candidate, tests = _TRIALS[language]
     return Program(language, candidate, tests.replace("SUM", str(total)))
 
 
 def flaw(language: str, backend: Backend | None = None) -> str:
-    """Why a language's right and wrong program are not told apart in the sandbox; "" where they are.
+    """Reason why a language's right or wrong program is misjudged in the sandbox; "" if neither is.
 
     Raises:
         InputError: no sandbox works here, or the toolchain is missing.
@@ -89,17 +89,17 @@ def flaw(language: str, backend: Backend | None = None) -> str:
 
 
 def require_trial(language: str, backend: Backend) -> None:
-    """Stop before programs of a language are written that this sandbox would all judge wrongly.
+    """Check a language before programs in it are generated, since wrong verdicts would waste that work.
 
-    Verdicts are cached, so that this costs something only once in a process.
+    Verdicts are cached, so the check runs only once per process.
 
     Raises:
-        InputError: right and wrong are not told apart, with the reason.
+        InputError: the right or the wrong program gets the wrong verdict; the message gives the reason.
     """
     if found := flaw(language, backend):
         raise InputError(
             f"programs in {language_named(language).title} cannot be judged here ({backend.name}): {found}",
-            remedy="see `fusegauge doctor --prove`; mend the toolchain, or leave the benchmarks out",
+            remedy="see `fusegauge doctor --prove`; repair the toolchain, or leave the benchmarks out",
         )
 
 

@@ -1,11 +1,11 @@
-"""Programming languages as data: how a program is compiled, run and proven to have come to its end.
+"""Table of programming languages: compile and run commands, resource limits, packages, and proof code.
 
-One entry is one kind of program, so Go has two: a program with a `main`, and a test file. Commands are found
-on the sandbox's PATH, in the job's folder. Where nothing is compiled, the compile step only parses, so that
-"compiles" means the same everywhere: the program, with its tests, is one of the language.
+One entry is one kind of program, so Go has two: a program with a `main`, and a test file. Commands are looked
+up on the sandbox's PATH and run in the job's folder. For interpreted languages the compile step only parses,
+so that "compiles" means the same everywhere: the program with its tests is valid in the language.
 
-A proof is a random word in two halves (`nonce`); the code that prints it goes behind the tests (`Proof`). In
-these codes `{first}` and `{second}` stand for the halves, and doubled braces for braces, as in `str.format`.
+A proof is a random word in two halves (`nonce`); the code that prints it is added after the tests (`Proof`).
+In this code `{first}` and `{second}` stand for the halves, and braces are doubled, as in `str.format`.
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from harness.sandbox.languages.compare_logic import COMPARE_LOGIC
 Command = tuple[str, ...]
 
 GB = 1 << 30
-_RUNNING = Limits(wall_seconds=20)  # CPU time decides; other programs may be running
+_RUNNING = Limits(wall_seconds=20)  # generous: CPU time is the real limit, and other programs may be running
 _PARSING = Limits(cpu_seconds=10, wall_seconds=30)
 _COMPILING = Limits(cpu_seconds=30, wall_seconds=90, memory_bytes=2 * GB, file_bytes=256 << 20)
-# These reserve far more addresses than they use, and start threads for compiling and collecting.
+# Virtual machines reserve much more address space than they use, and start threads for JIT and GC.
 _VIRTUAL = Limits(wall_seconds=20, address_space=False, processes=128)
 _VIRTUAL_COMPILING = Limits(
     cpu_seconds=30,
@@ -31,20 +31,20 @@ _VIRTUAL_COMPILING = Limits(
     processes=256,
     file_bytes=256 << 20,
 )
-# From 1.20 on Go comes without its library compiled, and compiles what a program uses of it: half a minute.
+# Since 1.20, Go ships without a compiled standard library and compiles the used parts: half a minute.
 _GO_COMPILING = replace(_VIRTUAL_COMPILING, cpu_seconds=120, wall_seconds=180)
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _JAVATUPLES = "/usr/share/java/javatuples.jar"
-_NODE_MODULES = "/usr/share/nodejs"  # where Debian puts libraries of Node
-_NODE_SETTINGS = ("/etc/ssl/openssl.cnf",)  # Node does not start where this is there and cannot be read
+_NODE_MODULES = "/usr/share/nodejs"  # where Debian installs libraries for Node
+_NODE_SETTINGS = ("/etc/ssl/openssl.cnf",)  # Node does not start if this exists but cannot be read
 
 
 @dataclass(frozen=True)
 class Proof:
-    """Code that prints the proof, on a line of its own.
+    """Code that prints the proof on a separate line.
 
-    It goes to the end of the program, or in front of as many closing braces, counted from the end, as close
-    the blocks around the last test.
+    It is added at the end of the program, or before the last `braces` closing braces, which close the blocks
+    around the last test.
     """
 
     code: str
@@ -53,13 +53,13 @@ class Proof:
 
 @dataclass(frozen=True)
 class Language:
-    """One kind of program. `Language.name` is what tasks call it, `title` what people do.
+    """One kind of program. `name` is its name in tasks, `title` its name in messages.
 
-    sysroot: a command that prints the folder of the toolchain, where that may lie outside of /usr; it is
-        shown to the sandbox, and `{sysroot}` in commands stands for it.
-    needs: files that the programs use beside the commands.
-    shown: configuration outside of /usr that the toolchain reads (globs; what is not there is left out).
-    packages: of Debian.
+    sysroot: a command that prints the toolchain's folder, if that may be outside /usr; the folder is readable
+        in the sandbox and replaces `{sysroot}` in commands.
+    needs: files, such as libraries, that programs need in addition to the commands.
+    shown: configuration outside /usr that the toolchain reads (glob patterns; missing files are ignored).
+    packages: Debian packages.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Language:
     packages: tuple[str, ...]
     limits: Limits = _RUNNING
     compile_limits: Limits = _COMPILING
-    keeps_source: bool = False  # false: the source, with tests and proof, is gone when the program runs
+    keeps_source: bool = False  # False: the source, with tests and proof, is deleted before the run
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)  # beside the source
     disk_bytes: int = 128 << 20
@@ -111,7 +111,7 @@ GO = Language(
     source="main.go",
     compile=("go", "build", "-o", "main", "main.go"),
     run=("./main",),
-    # println is built in: nothing can be imported so late in the file
+    # println is built in: an import is not possible this late in the file
     proof=Proof('first, second := "{first}", "{second}"; println("\\n" + first + second)', braces=1),
     version=("go", "version"),
     packages=("golang-go",),
@@ -136,7 +136,7 @@ GO_TEST = replace(
 JAVA = Language(
     name="java",
     title="Java",
-    source="Main.java",  # classes of any name may be in it: none is public
+    source="Main.java",  # may contain classes of any name, since none is public
     compile=(
         "javac",
         *(f"-J{option}" for option in _JVM),
@@ -173,7 +173,7 @@ TYPESCRIPT = Language(
     name="typescript",
     title="TypeScript",
     source="main.ts",
-    # "--skipLibCheck": the compiler's own declarations need no check, and it takes half the time
+    # --skipLibCheck: does not check the compiler's own declarations, which halves the time
     compile=(
         "tsc",
         *("--target", "es2020", "--module", "commonjs", "--skipLibCheck"),
@@ -186,7 +186,7 @@ TYPESCRIPT = Language(
     packages=("nodejs", "node-typescript"),
     limits=_VIRTUAL,
     compile_limits=_VIRTUAL_COMPILING,
-    # Node's own modules have no types here: what tests import from them is not checked
+    # There are no type declarations for Node's modules: imports from them are not type-checked
     files={"modules.d.ts": 'declare module "*";\n'},
     shown=_NODE_SETTINGS,
 )
@@ -202,7 +202,7 @@ PHP = Language(
     packages=("php-cli",),
     compile_limits=_PARSING,
     keeps_source=True,
-    shown=("/etc/php",),  # names the extensions that are loaded: ctype is one
+    shown=("/etc/php",),  # lists the extensions to load, such as ctype
 )
 
 R = Language(
@@ -225,7 +225,7 @@ RUBY = Language(
     source="main.rb",
     compile=("ruby", "-c", "main.rb"),
     run=("ruby", "main.rb"),
-    # Test::Unit would run its tests after the program's last line
+    # Otherwise Test::Unit would run the tests after the program's last line, where the proof is printed
     proof=Proof(
         "if defined?(Test::Unit::AutoRunner)\n  Test::Unit::AutoRunner.need_auto_run = false\n"
         '  exit(1) unless Test::Unit::AutoRunner.run\nend\nputs "\\n{first}" + "{second}"'
@@ -245,7 +245,7 @@ RUST = Language(
     proof=Proof('println!("\\n{{}}{{}}", "{first}", "{second}");', braces=1),
     version=("rustc", "--version"),
     packages=("rustc",),
-    sysroot=("rustc", "--print", "sysroot"),  # rustup keeps toolchains in the user's home
+    sysroot=("rustc", "--print", "sysroot"),  # rustup installs toolchains in the home folder
 )
 
 CSHARP = Language(
@@ -295,7 +295,7 @@ LANGUAGES: Mapping[str, Language] = {
 
 
 def language_named(name: str) -> Language:
-    """The language that tasks call `name`. InputError with the nearest name where there is none."""
+    """The language with this name. InputError with the nearest name if there is none."""
     if name not in LANGUAGES:
         raise InputError(
             f"unknown language {name!r}{nearest(name, LANGUAGES)}",

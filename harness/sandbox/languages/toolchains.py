@@ -1,8 +1,8 @@
-"""Which languages this machine can run in the sandbox, and how to get the others.
+"""Detection of installed language toolchains, and the packages that are missing.
 
 python -m harness.sandbox.languages.toolchains [LANGUAGE ...]
 
-prints the Debian packages that these languages (default: all) still need.
+prints the missing Debian packages of these languages (default: all).
 """
 
 import glob
@@ -18,13 +18,13 @@ from harness.sandbox.backends.base import PATH
 from harness.sandbox.job import Bind
 from harness.sandbox.languages.table import LANGUAGES, Command, Language, language_named
 
-INSTALL_ALL = ".ci/toolchains"  # a script over `main`
-_PATIENCE = 60.0  # seconds for a toolchain to say its version, on a busy machine
+INSTALL_ALL = ".ci/toolchains"  # a script that uses `main`
+_PATIENCE = 60.0  # seconds for a version command on a busy machine
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A language that is here: what its version command says, and what of it the sandbox must be shown."""
+    """An installed language: the output of its version command and the folders that the sandbox must bind."""
 
     language: Language
     version: str
@@ -38,7 +38,7 @@ class Toolchain:
 
 @cache
 def toolchain(name: str) -> Toolchain | None:
-    """The toolchain of a language; None where part of it is missing (`lacks` says what)."""
+    """The toolchain of a language; None if part of it is missing (`lacks` lists the parts)."""
     language = language_named(name)
     if lacks(name):
         return None
@@ -49,7 +49,7 @@ def toolchain(name: str) -> Toolchain | None:
 
 @cache
 def lacks(name: str) -> tuple[str, ...]:
-    """Commands and files of a language that are not here, or not where the sandbox can see them."""
+    """Commands and files of a language that are missing or not visible in the sandbox."""
     language = language_named(name)
     commands = dict.fromkeys(_programs(language))
     missing = [command for command in commands if shutil.which(command, path=_path(language)) is None]
@@ -57,24 +57,24 @@ def lacks(name: str) -> tuple[str, ...]:
 
 
 def install_command(languages: Iterable[str]) -> str:
-    """The command that installs these languages on Debian or Ubuntu."""
+    """The command that installs these languages' toolchains on Debian or Ubuntu."""
     packages = dict.fromkeys(package for name in languages for package in language_named(name).packages)
     return f"sudo apt-get install --no-install-recommends {' '.join(packages)}"
 
 
 def missing_languages() -> list[str]:
-    """Names of the languages that cannot be run here, in the table's order."""
+    """Names of the languages without a complete toolchain, in the order of the table."""
     return [name for name in LANGUAGES if toolchain(name) is None]
 
 
 def _programs(language: Language) -> list[str]:
-    """The commands that must be there: of this machine, not those that the program is compiled to."""
+    """Commands that must be installed, without those that the compile step creates."""
     heads = (language.compile[0], language.run[0], language.version[0])
     return [head for head in heads if "/" not in head]
 
 
 def _path(language: Language) -> str | None:
-    """Where commands are looked for: as the sandbox does, unless the toolchain's folder is shown to it."""
+    """Search path for commands: the sandbox's PATH, or this user's if the language has a `sysroot`."""
     return None if language.sysroot else PATH
 
 
@@ -85,7 +85,7 @@ def _binds(language: Language, sysroot: str) -> Iterable[Bind]:
 
 
 def _said_by(language: Language, command: Command) -> str:
-    """The first line that a command of this machine prints."""
+    """First nonempty line of a command's output, run outside the sandbox."""
     found = shutil.which(command[0], path=_path(language)) or command[0]
     argv = [found, *command[1:]]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=_PATIENCE, check=False)
