@@ -1,4 +1,4 @@
-"""The bubblewrap backend: each job in its own mount, PID, network, IPC, UTS and user namespaces.
+"""The bubblewrap backend: each job in its own mount, PID, network, IPC and UTS namespaces.
 
 When FuseGauge runs as root, the sandbox is set up as root and the job then switches to a user ID that owns
 nothing: root inside a sandbox could still read root's files, and the kernel does not limit root's number of

@@ -24,7 +24,7 @@ def judge_job(job: Job, backend: Backend, uid: int) -> ProgramVerdict:
     """Run a program whose source contains `FIRST_HALF` and `SECOND_HALF`, and judge it.
 
     A program that does not compile or returns another code is ruled an error, never a failure: from outside,
-    a failed test cannot be told from any other error.
+    a failed test looks like any other error.
 
     Raises:
         SandboxError: the sandbox failed.

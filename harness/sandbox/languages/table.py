@@ -74,7 +74,7 @@ class Language:
     compile_limits: Limits = _COMPILING
     keeps_source: bool = False  # False: the source, with tests and proof, is deleted before the run
     environment: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)  # beside the source
+    files: Mapping[str, str] = field(default_factory=dict)  # in addition to the source
     disk_bytes: int = 128 << 20
     sysroot: Command = ()
     needs: tuple[str, ...] = ()
