@@ -47,6 +47,7 @@ def test_a_k_that_was_asked_for_is_not_left_out() -> None:
         CodeEval().compute(references=REFERENCES, predictions=PREDICTIONS, k=[2], backend=Unconfined())
 
 
+@pytest.mark.slow
 def test_evaluate_loads_it_from_its_path() -> None:
     """In a process of its own, outside of the checkout, as somebody would who has only installed it."""
     if confining() is None:

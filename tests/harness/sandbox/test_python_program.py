@@ -122,6 +122,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_every_canonical_solution_of_humaneval_passes(shared: Path) -> None:
     rows = _rows(shared / "data/hub/openai/openai_humaneval/test.jsonl")
     programs = [
@@ -137,6 +138,7 @@ def test_every_canonical_solution_of_humaneval_passes(shared: Path) -> None:
     assert (len(rows), failed) == (164, [])
 
 
+@pytest.mark.slow
 def test_every_solution_of_mbpp_passes(shared: Path) -> None:
     """A tenth of it by default; all of its 974 with FUSEGAUGE_ALL_MBPP set (about a minute)."""
     files = sorted((shared / "data/hub/google-research-datasets/mbpp/full").glob("*.jsonl"))

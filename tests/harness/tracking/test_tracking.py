@@ -194,6 +194,7 @@ class Killed(BaseException):
     """Not an Exception: nothing may catch it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [1, 3, 5, 11, 14, 30])
 def test_stopped_at_any_call_and_run_again_leaves_no_duplicates(
     results: Path, calls: int, monkeypatch: pytest.MonkeyPatch
