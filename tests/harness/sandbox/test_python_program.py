@@ -14,6 +14,8 @@ from harness.sandbox.cache import VerdictCache, key_of
 from harness.sandbox.job import Limits
 from harness.sandbox.python_program import LIMITS, helpers
 
+SLOW = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("source", "tests", "expected"),
@@ -29,8 +31,8 @@ from harness.sandbox.python_program import LIMITS, helpers
             "assert f(1) == 2",
             Ruling.PASSED,
         ),
-        ("def f(x):\n    while True: pass", "assert f(1) == 2", Ruling.TIMEOUT),
-        ("import time\ndef f(x): time.sleep(99)", "assert f(1) == 2", Ruling.TIMEOUT),
+        pytest.param("def f(x):\n    while True: pass", "assert f(1) == 2", Ruling.TIMEOUT, marks=SLOW),
+        pytest.param("import time\ndef f(x): time.sleep(99)", "assert f(1) == 2", Ruling.TIMEOUT, marks=SLOW),
         ("def f(x): return 'x' * 10**10", "assert f(1) == 2", Ruling.MEMORY),
         ("def f(x):\n    while True: print('x' * 10**5)", "assert f(1) == 2", Ruling.OUTPUT),
         (
