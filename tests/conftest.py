@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]  # (name, what fills the folder) -> the folder
+
+# No example may fail by how busy the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -44,22 +44,26 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
         assert (row["met"] is None) == (row["bar"] == "none")
 
 
+@pytest.mark.slow
 def test_every_row_names_what_was_compared(quick: tuple[dict[str, Any], list[str]]) -> None:
     rows = quick[0]["rows"]
     check_rows(rows)
     assert len({(row["case"], row["reference"]) for row in rows}) == len(rows) > 10
 
 
+@pytest.mark.slow
 def test_a_quick_run_measures_no_memory_and_judges_no_bar(quick: tuple[dict[str, Any], list[str]]) -> None:
     assert {row["memory_ratio"] for row in quick[0]["rows"]} == {None}
     assert {row["met"] for row in quick[0]["rows"]} == {None}
 
 
+@pytest.mark.slow
 def test_models_are_measured_too_the_first_being_the_target(quick: tuple[dict[str, Any], list[str]]) -> None:
     assert quick[0]["settings"]["models"] == ["target", "code"]
     assert any("code to target" in row["case"] for row in quick[0]["rows"])
 
 
+@pytest.mark.slow
 def test_a_report_says_where_when_and_with_what(quick: tuple[dict[str, Any], list[str]]) -> None:
     report = quick[0]
     assert {"processor", "cores", "torch threads"} <= report["machine"].keys()
@@ -68,6 +72,7 @@ def test_a_report_says_where_when_and_with_what(quick: tuple[dict[str, Any], lis
     assert {"time_ratio", "memory_ratio"} <= report["reading"].keys()
 
 
+@pytest.mark.slow
 def test_progress_tells_two_references_of_a_case_apart(quick: tuple[dict[str, Any], list[str]]) -> None:
     report, lines = quick
     assert len(lines) == len(report["rows"])
@@ -86,6 +91,7 @@ def test_without_a_choice_all_parts_are_run_else_those_in_order() -> None:
     assert _parts("fusion", ("objective", "alignment")) == ["alignment", "objective"]
 
 
+@pytest.mark.slow
 def test_the_sandbox_is_measured_against_what_it_replaces() -> None:
     """A few trivial programs; both ways have to find all of them right."""
     if confining() is None:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 ABSENT = ("harness", "lm_eval", "mlflow", "evaluate", "matplotlib")
 HIDE = f"""
@@ -20,6 +22,7 @@ sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 """
 
 
+@pytest.mark.slow
 def test_the_documented_example_runs_without_the_harness(tmp_path: Path) -> None:
     """The example as documented, where neither harness nor lm-eval nor MLflow can be imported."""
     page = (ROOT / "docs" / "library.md").read_text()

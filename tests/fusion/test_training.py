@@ -76,12 +76,14 @@ def test_positions_without_a_teacher_fall_back_to_the_next_token() -> None:
     assert _loss(Objective(lm_loss_weight=0.3), nobody, windows) == pytest.approx(clm, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_with_lambda_one_the_fused_target_is_the_control(tmp_path: Path) -> None:
     control, _ = _train(tmp_path / "a", None, Objective())
     fused, _ = _train(tmp_path / "b", _rows(_windows(), shift=0), Objective(lm_loss_weight=1.0))
     torch.testing.assert_close(_weights(fused), _weights(control), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_and_another_teacher_another(tmp_path: Path) -> None:
     objective = Objective(lm_loss_weight=0.5)
     one, _ = _train(tmp_path / "a", _rows(_windows(), shift=0), objective)
@@ -94,6 +96,7 @@ def test_the_same_seed_gives_the_same_model_and_another_teacher_another(tmp_path
 STEP = {"optim": "sgd", "max_steps": 1, "learning_rate": 1.0, "lr_scheduler_type": "constant"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without_teacher", ["gold", "mask", "current"])
 def test_accumulating_gradients_weighs_tokens_as_one_large_batch(
     tmp_path: Path, without_teacher: WithoutTeacher
@@ -113,6 +116,7 @@ def test_accumulating_gradients_weighs_tokens_as_one_large_batch(
         assert parts.points[0][name] == pytest.approx(whole.points[0][name], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_checkpointing_the_layers_changes_nothing(tmp_path: Path) -> None:
     teacher, objective = _rows(_windows(), shift=0), Objective(lm_loss_weight=0.5)
     plain, _ = _train(tmp_path / "a", teacher, objective, **STEP)
@@ -120,6 +124,7 @@ def test_checkpointing_the_layers_changes_nothing(tmp_path: Path) -> None:
     torch.testing.assert_close(_weights(saving), _weights(plain), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_in_bfloat16_is_the_same_within_its_precision(tmp_path: Path) -> None:
     # bfloat16 has 8 bits: losses agree to about 2^-8; steps of the weights do on the whole, not one by one.
     teacher, objective = _rows(_windows(), shift=0), Objective(lm_loss_weight=0.5)
@@ -250,6 +255,7 @@ class _KilledError(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", [None, {"r": 2, "target_modules": ["q_proj", "down_proj"]}])
 def test_a_killed_training_goes_on_from_its_checkpoint_and_ends_the_same(
     tmp_path: Path, lora: dict[str, Any] | None
@@ -284,6 +290,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_ends_the_same(
     torch.testing.assert_close(resumed, run(tmp_path / "whole", lambda done, total: None))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_a_kill_left_unfinished_is_passed_over(tmp_path: Path) -> None:
     saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
     _train(tmp_path, None, Objective(), **saving)

@@ -31,6 +31,7 @@ def test_assumption(assumption: Assumption) -> None:
     assumption.verify()
 
 
+@pytest.mark.slow
 def test_each_assumption_is_named_once_and_used_where_it_says() -> None:
     twice = [name for name, count in Counter(entry.test for entry in ASSUMPTIONS).items() if count > 1]
     assert not twice
@@ -44,6 +45,7 @@ def test_each_assumption_is_named_once_and_used_where_it_says() -> None:
         assert not unused, f"{entry.library} {entry.name}: {unused} occurs nowhere: correct its entry"
 
 
+@pytest.mark.slow
 def test_no_other_private_name_of_a_library_is_used() -> None:
     listed = {
         Use(module, word) for entry in ASSUMPTIONS for module in entry.used_in for word in entry.spellings

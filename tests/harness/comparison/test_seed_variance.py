@@ -102,6 +102,7 @@ def test_false_alarms_stay_within_the_rate(trainings: int) -> None:
     assert np.mean(np.array(p) < 0.05) <= 0.072
 
 
+@pytest.mark.slow
 def test_one_training_cannot_carry_the_claim() -> None:
     """Items alone, of a single training each, raise the alarm more than twice as often as they should."""
     draw = rng(8)

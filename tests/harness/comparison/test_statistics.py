@@ -169,6 +169,7 @@ class TestBootstrap:
         assert expanded(0.95, plain(10_000)) == pytest.approx(0.95, abs=1e-4)
         assert expanded(0.95, plain(1)) == 0.95
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("n", [8, 15])
     def test_of_few_normal_items_it_covers_as_often_as_it_says(self, n: int) -> None:
         draws = rng(12).normal(size=(1000, n))

@@ -66,6 +66,7 @@ def compared(rng: np.random.Generator, correction: str) -> tuple[Row, ...]:
     return adjusted([row_of(o, MODELS, SPEC) for o in (*found, whole)], CORRECTIONS[correction])
 
 
+@pytest.mark.slow
 class TestFalseAlarms:
     @pytest.fixture(scope="class")
     def runs(self, made_once: MadeOnce) -> list[tuple[Row, ...]]:
@@ -122,6 +123,7 @@ def passages(rng: np.random.Generator, n: int = 30, questions: int = 5) -> tuple
     return clusters.tolist(), np.where(rng.random(n * questions) < 2 / 3, shared, own)
 
 
+@pytest.mark.slow
 class TestClusters:
     @pytest.fixture(scope="class")
     def rows(self) -> list[tuple[Difference, Difference]]:

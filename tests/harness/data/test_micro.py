@@ -230,6 +230,7 @@ def test_prompt_tokens_are_a_prefix_of_prompt_and_answer(name: str) -> None:
         assert whole[: len(before)] == before
 
 
+@pytest.mark.slow
 def test_a_brief_rebuild_gives_the_same_tokenizer_and_learns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def dummies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FUSION_FUNCTIONS, "worst", worst)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dummies")
 def test_a_new_choice_goes_from_the_suite_to_the_report(tmp_path: Path) -> None:
     loaded = load_suite("micro", (*SMALL, *DUMMIES))

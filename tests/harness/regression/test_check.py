@@ -189,6 +189,7 @@ def test_what_the_baseline_does_not_have_is_told_and_not_judged(tmp_path: Path, 
     assert "materials: not judged" in verdict.text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_another_training_of_equal_quality_is_not_flagged(tmp_path: Path, seed: int) -> None:
     """Fused and control are drawn anew with unchanged abilities on unchanged items."""

@@ -43,11 +43,13 @@ def alarms(runs: int, *, fall: float = 0.0, tolerance: float = 0.0) -> float:
     return float(np.mean([any(row.causes for row in found) for found in rows]))
 
 
+@pytest.mark.slow
 def test_equal_abilities_are_flagged_at_most_as_often_as_stated() -> None:
     """At most alpha over all rows and questions; the bound is alpha and three standard errors above."""
     assert alarms(RUNS) <= ALPHA + 3 * (ALPHA * (1 - ALPHA) / RUNS) ** 0.5
 
 
+@pytest.mark.slow
 def test_a_fall_by_the_tolerance_exactly_is_flagged_as_rarely() -> None:
     """The edge of what is allowed is the null hypothesis of a tolerance."""
     assert alarms(RUNS, fall=0.10, tolerance=10.0) <= ALPHA + 3 * (ALPHA * (1 - ALPHA) / RUNS) ** 0.5

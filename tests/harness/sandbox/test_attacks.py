@@ -65,7 +65,18 @@ def test_there_are_enough_of_them() -> None:
     assert len({(attack.language, attack.name) for attack in ATTACKS}) == len(ATTACKS)
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: f"{a.language}: {a.name}")
+def quick(attack: Attack) -> bool:
+    """Other languages need a toolchain, and what exhausts the machine takes all the time that it is given."""
+    return attack.language == "Python" and attack.kind != "exhaustion"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(a, id=f"{a.language}: {a.name}", marks=[] if quick(a) else pytest.mark.slow)
+        for a in ATTACKS
+    ],
+)
 def test_an_attack_comes_to_nothing(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     if not can_be_tried(attack):
         pytest.skip(f"no {attack.needs} here")
@@ -82,6 +93,7 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", RIGHT)
 def test_what_is_right_passes_where_attacks_fail(language: str) -> None:
     """Else they would prove nothing."""
@@ -141,6 +153,7 @@ def _others_python() -> list[str]:
     pytest.skip("no Python 3.11 or newer here that an ordinary user can run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [Bubblewrap.name, Landlock.name])
 def test_as_an_ordinary_user_they_come_to_nothing_either(name: str, others_copy: Path) -> None:
     command = [*_others_python(), "-m", "tests.harness.sandbox.as_user", name]

@@ -47,6 +47,7 @@ def test_a_k_that_was_asked_for_is_not_left_out() -> None:
         CodeEval().compute(references=REFERENCES, predictions=PREDICTIONS, k=[2], backend=Unconfined())
 
 
+@pytest.mark.slow
 def test_evaluate_loads_it_from_its_path() -> None:
     """In a process of its own, outside of the checkout, as somebody would who has only installed it."""
     if confining() is None:
@@ -68,6 +69,7 @@ def test_evaluate_loads_it_from_its_path() -> None:
     assert done.stdout == "{'pass@1': 0.75} [False, True]\n", done.stderr
 
 
+@pytest.mark.slow
 def test_waiting_costs_no_cpu_time() -> None:
     """As on a loaded machine: the wall clock runs past the CPU time allowed, and the program is right."""
     answer = "import time; time.sleep(1.5)\ndef f(): return 1"

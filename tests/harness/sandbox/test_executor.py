@@ -49,6 +49,7 @@ def test_an_end_has_one_name(backend: Backend, uid: int, command: str, status: s
     assert (outcome.status, outcome.return_code) == (status, code)
 
 
+@pytest.mark.slow
 def test_cpu_time_is_time_too(backend: Backend, uid: int) -> None:
     """The wall clock would allow much more: the kernel's signal is what ended it."""
     limits = Limits(cpu_seconds=1, wall_seconds=60.0)
@@ -101,6 +102,7 @@ class TestCompiling:
         outcome = execute(self.job("cp source made; exit 2", accepts=(0, 2)), backend, uid)
         assert outcome.status == "ok"
 
+    @pytest.mark.slow
     def test_each_step_has_its_own_time(self, backend: Backend, uid: int) -> None:
         slow = self.job("sleep 1.2; cp source made", limits=replace(SHORT, wall_seconds=9.0))
         assert execute(slow, backend, uid).status == "ok"
@@ -163,6 +165,7 @@ def test_the_probe_finds_what_does_not_hold() -> None:
         assert said in found
 
 
+@pytest.mark.slow
 def test_outcomes_keep_the_order_of_the_jobs(backend: Backend) -> None:
     jobs = [shell(f"sleep 0.{9 - i}; exit {i}", limits=Limits()) for i in range(1, 6)]
     assert [outcome.return_code for outcome in in_order(lambda job: run(job, backend), jobs)] == [

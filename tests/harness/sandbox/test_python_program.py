@@ -14,6 +14,8 @@ from harness.sandbox.cache import VerdictCache, key_of
 from harness.sandbox.job import Limits
 from harness.sandbox.python_program import LIMITS, helpers
 
+SLOW = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("source", "tests", "expected"),
@@ -29,8 +31,8 @@ from harness.sandbox.python_program import LIMITS, helpers
             "assert f(1) == 2",
             Ruling.PASSED,
         ),
-        ("def f(x):\n    while True: pass", "assert f(1) == 2", Ruling.TIMEOUT),
-        ("import time\ndef f(x): time.sleep(99)", "assert f(1) == 2", Ruling.TIMEOUT),
+        pytest.param("def f(x):\n    while True: pass", "assert f(1) == 2", Ruling.TIMEOUT, marks=SLOW),
+        pytest.param("import time\ndef f(x): time.sleep(99)", "assert f(1) == 2", Ruling.TIMEOUT, marks=SLOW),
         ("def f(x): return 'x' * 10**10", "assert f(1) == 2", Ruling.MEMORY),
         ("def f(x):\n    while True: print('x' * 10**5)", "assert f(1) == 2", Ruling.OUTPUT),
         (
@@ -122,6 +124,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_every_canonical_solution_of_humaneval_passes(shared: Path) -> None:
     rows = _rows(shared / "data/hub/openai/openai_humaneval/test.jsonl")
     programs = [
@@ -137,6 +140,7 @@ def test_every_canonical_solution_of_humaneval_passes(shared: Path) -> None:
     assert (len(rows), failed) == (164, [])
 
 
+@pytest.mark.slow
 def test_every_solution_of_mbpp_passes(shared: Path) -> None:
     """A tenth of it by default; all of its 974 with FUSEGAUGE_ALL_MBPP set (about a minute)."""
     files = sorted((shared / "data/hub/google-research-datasets/mbpp/full").glob("*.jsonl"))

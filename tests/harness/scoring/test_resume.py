@@ -174,6 +174,7 @@ score.score_with_journal(ARC, load_lm(world / "model", options), options, journa
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_every_part_it_had_written(
     world: Path, options: ScoringOptions, tmp_path: Path
 ) -> None:
@@ -243,6 +244,7 @@ def _other_data(world: Path) -> None:
     write_rows(world / "hub" / "allenai" / "ai2_arc" / "ARC-Easy" / "test.jsonl", rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "override"),
     [

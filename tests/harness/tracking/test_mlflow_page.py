@@ -23,6 +23,7 @@ from tests.conftest import CHECKOUT
 from tests.harness.sample_run import NAMES, sample_run
 from tests.harness.tracking.browser import chromium, wait_for
 
+pytestmark = pytest.mark.slow  # a database takes seconds to make
 ROWS = """[...document.querySelectorAll('[role=row]')].map(
     row => [...row.querySelectorAll('[role=cell], [role=columnheader]')].map(c => c.innerText.trim()))"""
 TABLE = f"({ROWS}).some(cells => cells.includes('avg/overall'))"
@@ -79,7 +80,6 @@ class Ui:
         return HOST, int(self.lines[0].split()[1].rpartition(":")[2])
 
 
-@pytest.mark.slow
 def test_the_printed_link_opens_every_model_and_the_differences_of_run_json(
     results: tuple[Path, RunRecord], tmp_path: Path
 ) -> None:
@@ -142,7 +142,6 @@ def _key(row: Row) -> str:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.slow
 def test_it_takes_a_free_port_and_leaves_nothing_behind(
     results: tuple[Path, RunRecord], how: signal.Signals
 ) -> None:
@@ -167,7 +166,6 @@ def test_a_port_that_is_taken_is_refused_when_asked_for_and_avoided_when_not(
         assert free_port() != port
 
 
-@pytest.mark.slow
 def test_a_port_that_is_taken_between_looking_and_starting_is_left_for_another(
     results: tuple[Path, RunRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,8 @@ from harness.tracking import TrackingLinks, sync, sync_run
 from harness.tracking.saved_view import view_tag
 from tests.harness.sample_run import sample_run
 
+pytestmark = pytest.mark.slow  # a database takes seconds to make
+
 SPEC = TrackingSpec(experiment="fuse tests")
 
 
@@ -246,7 +248,6 @@ def test_two_syncs_at_once_wait_for_each_other(results: Path) -> None:
     assert len(_runs(results, "twice")) == 1 + len(record.models)
 
 
-@pytest.mark.slow
 def test_two_processes_may_make_the_database_at_once(tmp_path: Path) -> None:
     """Two migrations of one new sqlite file break it; the lock lets the second find it made."""
     record, run_dir = _copy(tmp_path, "twice")
@@ -359,7 +360,6 @@ def test_a_deleted_experiment_comes_back(results: Path) -> None:
     assert _client(results).get_experiment(first.experiment_id).lifecycle_stage == "active"
 
 
-@pytest.mark.slow
 def test_the_same_through_a_server(tmp_path: Path) -> None:
     """Artifacts travel by HTTP then, and the page's own address is linked."""
     _, run_dir = _copy(tmp_path, "served")
@@ -378,7 +378,6 @@ def test_the_same_through_a_server(tmp_path: Path) -> None:
         assert Path(path).read_bytes() == (run_dir / "run.json").read_bytes()
 
 
-@pytest.mark.slow
 def test_killed_with_9_and_run_again_leaves_no_duplicates(tmp_path: Path) -> None:
     """A real process, killed as soon as its second run is in the database, while it holds the lock."""
     record, run_dir = _copy(tmp_path, "killed")
@@ -404,7 +403,6 @@ def _run_count(database: Path) -> int:
     return 0
 
 
-@pytest.mark.slow
 def test_a_server_that_dies_in_the_middle_costs_seconds_and_the_next_sync_completes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def cheat(kind: str, language: str) -> Program:
     return Program(language, candidate + KINDS[kind][language], program.tests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "language"), CASES)
 def test_a_cheat_compiles_and_fails(kind: str, language: str) -> None:
     """That it compiles shows that the cheat itself was tried."""

@@ -42,6 +42,7 @@ def test_an_unknown_language_names_the_nearest() -> None:
         source_of(Program("typscript", "", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, language in LANGUAGES.items() if not language.keeps_source])
 def test_where_a_program_is_compiled_its_source_is_gone_when_it_runs(name: str) -> None:
     require(name)
@@ -50,6 +51,7 @@ def test_where_a_program_is_compiled_its_source_is_gone_when_it_runs(name: str) 
     assert set(job.compile.removes) == set(job.files)
 
 
+@pytest.mark.slow
 def test_java_runs_the_class_that_holds_the_tests() -> None:
     require("java")
     tests = "class Main {\n    public static void main(String[] args) {\n    }\n}\n"

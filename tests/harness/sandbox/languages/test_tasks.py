@@ -126,6 +126,7 @@ def scored(spec: BenchmarkSpec, model: LoadedLM, options: ScoringOptions) -> lis
     return items
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fate", "found"),
     [
@@ -147,6 +148,7 @@ def test_multilingual_humaneval_is_scored_item_by_item(
     assert item.prediction.startswith(problems[language].prompt)
 
 
+@pytest.mark.slow
 def test_samples_give_an_unbiased_pass_at_k(options: ScoringOptions) -> None:
     """Of 10 samples 4 pass: pass@1 = 4/10, and pass@10 = 1, since 10 of 10 hold a right one."""
     require("javascript")
@@ -181,6 +183,7 @@ def test_a_task_that_generates_nothing_has_no_samples(options: ScoringOptions) -
     assert "there is nothing to draw samples of" in mistake
 
 
+@pytest.mark.slow
 def test_a_language_is_tried_before_anything_is_generated(
     options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_what_is_to_be_installed_is_named_once(capsys: pytest.CaptureFixture[str
     assert set(everything) == {package for language in LANGUAGES.values() for package in language.packages}
 
 
+@pytest.mark.slow
 def test_what_tests_need_beside_the_commands_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     require("java")
     lacks.cache_clear()

@@ -47,6 +47,7 @@ HUMANEVAL = {
 CASES = {**MULTIPL_E, **HUMANEVAL}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_solution_meets_its_fate(case: str) -> None:
     fate, program = CASES[case]
@@ -57,6 +58,7 @@ def test_a_solution_meets_its_fate(case: str) -> None:
     assert (verdict.ruling, verdict.compiled) == FATES[fate], verdict.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", humaneval_rows.CONCATENATE)
 def test_solutions_fit_the_datasets_own_rows(language: str, shared: Path) -> None:
     require(language)
@@ -73,6 +75,7 @@ def test_solutions_fit_the_datasets_own_rows(language: str, shared: Path) -> Non
     assert found == [FATES["right"], FATES["wrong"]] * len(solutions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_doctor_can_prove_a_language(language: str) -> None:
     require(language)

@@ -53,6 +53,7 @@ def test_log_likelihoods_are_the_plain_ones(strategy: Any, architecture: str, pa
     assert [f[1] for f in found] == [e[1] for e in expected]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", TREES)
 def test_rows_generate_what_each_would_alone(architecture: str) -> None:
     """Seven prompts in three places, with and without a common prefix, of different lengths and limits."""

@@ -76,6 +76,7 @@ def test_whole_texts_are_lm_evals(ours: SharedPrefixLM, plain: Any) -> None:
     assert found == pytest.approx(plain.loglikelihood_rolling(asked, disable_tqdm=True), abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

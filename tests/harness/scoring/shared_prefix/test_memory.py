@@ -14,6 +14,7 @@ from tests.harness.scoring.shared_prefix.models import model_of, plain_greedy
 from tests.harness.scoring.shared_prefix.test_generation import FEW, some_prompts
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_halves_what_is_read_at_once() -> None:
     """A body that takes at most nine tokens a pass: everything is answered all the same, the same."""
     reader: Any = choose(model_of("llama"), "tree").reader
@@ -42,6 +43,7 @@ def test_memory_that_runs_out_halves_what_is_read_at_once() -> None:
     assert sufficed.pack_tokens == 8
 
 
+@pytest.mark.slow
 def test_other_errors_and_hopeless_memory_come_through() -> None:
     def wrong(_: Capacity) -> None:
         raise RuntimeError("shapes do not fit")
