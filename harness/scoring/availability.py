@@ -1,4 +1,4 @@
-"""Whether a benchmark's programs can be run on this machine, and how they are."""
+"""Availability of languages and sandboxes for benchmarks that execute code."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from harness.suite.spec import BenchmarkSpec
 
 
 def language_of(task: Any) -> str | None:
-    """The language of a task's programs, as its metadata say; None where they say nothing (Python's own)."""
+    """The language of a task's programs from its metadata; None if there is none (Python)."""
     metadata = task.config.metadata
     return metadata.get("programming_language") if isinstance(metadata, dict) else None
 
@@ -35,7 +35,7 @@ def program_parts(task: Any) -> dict[str, Any]:
 
 
 def is_run(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bool:
-    """Whether a task's answers are generated and scored; where not, only its gold continuations are."""
+    """Whether a task's answers are generated and scored; if not, only its gold continuations are scored."""
     allowed = options.execution != "refused" or not executes_code(benchmark, task)
     return allowed and not missing_languages([task])
 
@@ -52,7 +52,7 @@ def require_trials(tasks: Iterable[Any]) -> None:
 
 
 def how_executed(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:
-    """For results: "" (it executes nothing), the mode, or which toolchain is missing."""
+    """For results: "" (executes nothing), the execution mode, or the missing toolchains."""
     if not benchmark.executes_code:
         return ""
     missing = missing_languages(inspect_tasks(benchmark, options).values())

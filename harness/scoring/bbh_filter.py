@@ -1,4 +1,4 @@
-r"""A second extraction beside BBH's own, whose regular expression loses a character.
+r"""An additional answer filter for BBH, whose official regular expression loses a character.
 
 BBH's official few-shot tasks take what `(?<=the answer is )(.*)(?=.)` matches. The look-ahead wants one more
 character on the line, whichever it is: "the answer is (A)." gives "(A)", but "the answer is (A)" gives "(A",
@@ -41,7 +41,7 @@ def _repaired(component: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ensemble(configured: Mapping[str, Any]) -> Any:
-    """As lm-eval's own task makes it from its YAML."""
+    """Build a filter ensemble as lm-eval's task does from its YAML."""
     from lm_eval.filters import build_filter_ensemble
 
     components = [

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a suite's benchmarks, at once and before anything is computed."""
+"""Checks of a suite's benchmarks, all reported at once and before anything is computed."""
 
 from collections.abc import Iterator, Sequence
 from numbers import Real

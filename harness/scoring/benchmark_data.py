@@ -1,4 +1,4 @@
-"""Data of a suite's benchmarks: which are needed, which are missing, fetched ahead of a run."""
+"""Datasets of a suite's benchmarks: required, missing, and fetched before a run."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def prepare_datasets(suite: Suite, options: "ScoringOptions") -> list[str]:
-    """Have every benchmark's data and a hub corpus here: in the mirror if one is named, else the hub's cache.
+    """Fetch every benchmark's data and a hub corpus: in the mirror if one is named, else the hub's cache.
 
     What the mirror lacks is written into it. Returns what was, as sentences. Raises InputError that names all
     that is missing still.

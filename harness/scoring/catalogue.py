@@ -1,4 +1,4 @@
-"""Which lm-eval tasks there are, where their YAML is, and which datasets they read.
+"""Index of lm-eval's tasks: their names, YAML files and datasets.
 
 lm-eval's own index parses all of its 14,000 YAML files (11 s). A benchmark needs a handful, so the folders
 that declare the wanted names are found by text first, and only these are indexed. The full index is left for
@@ -37,7 +37,7 @@ def task_manager(names: Sequence[str], options: ScoringOptions) -> Any:
 
 
 def unknown_tasks(names: Sequence[str], options: ScoringOptions) -> list[str]:
-    """A sentence for each name that lm-eval does not know, with the nearest that it does."""
+    """An error sentence for each task name that lm-eval does not know, with the nearest valid name."""
     manager = task_manager(names, options)
     unknown = [name for name in names if name not in manager.task_index]
     candidates = {*manager.all_tasks, *_declarations()} if unknown else set()

@@ -2,7 +2,7 @@
 
 
 def main() -> None:
-    """lm-eval has no way for installed packages to add a model, so its command starts from here."""
+    """Run lm-eval's command line with our model registered: installed packages cannot add models to it."""
     from lm_eval.__main__ import cli_evaluate
 
     from harness.scoring.shared_prefix import register

@@ -1,4 +1,4 @@
-"""What `evaluate.load("code_eval")` gives while tasks are built and scored.
+"""Replacement of `evaluate.load("code_eval")` while tasks are built and scored.
 
 Official code tasks load that metric and run a program with it when their module is imported, and keep the
 object for the life of the process. So there is one object, and the mode it works in is set around each use.
@@ -80,7 +80,7 @@ def backend_in_force() -> Backend | None:
 
 @contextmanager
 def prompted(prompt: str) -> Iterator[None]:
-    """Within the block, in this thread, programs that begin with `prompt` were given it."""
+    """Within the block, in this thread, `prompt` is known to be given to programs that begin with it."""
     token = _PROMPT.set(prompt)
     try:
         yield

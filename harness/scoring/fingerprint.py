@@ -1,4 +1,4 @@
-"""What a benchmark's items depend on besides the model, in one hash.
+"""Fingerprint of a benchmark: a hash of all that its items depend on besides the model.
 
 A stage that is keyed by it is never served stale: changed data, task, template, few-shot, limit or seed give
 another hash. Where the data came from does not matter (mirror or hub), nor where the checkout lies.
@@ -80,7 +80,7 @@ def documents_hash(documents: Iterable[Any]) -> str:
 
 
 def described(value: Any) -> Any:
-    """A configuration as JSON, with code in the place of functions."""
+    """A configuration as JSON, with hashes of source code in place of functions."""
     if isinstance(value, Mapping):
         return {str(k): described(v) for k, v in value.items() if k not in _PLACES}
     if isinstance(value, list | tuple | set | frozenset):

@@ -87,7 +87,7 @@ def choice_gold(task: Any, doc: Any, arguments: Sequence[Any], loglikelihoods: S
 
 
 def gold_index(target: Any, choices: Sequence[str]) -> int | None:
-    """Which choice is right (the first, where several are); None where the label names no choice."""
+    """Index of the correct choice (the first, if several are); None if the label names no choice."""
     if isinstance(target, list | tuple):
         return next((i for one in target if (i := gold_index(one, choices)) is not None), None)
     if isinstance(target, str):
@@ -128,7 +128,7 @@ def score_continuations(
 
 
 def rows_at_once(tokens: int, vocabulary: int, batch_size: int) -> int:
-    """How many requests of this length fit: the backend holds logits of every position, and a copy of them.
+    """How many requests of this length fit into memory; the backend holds all logits and a copy of them.
 
     Eight few-shot prompts of 1,000 tokens with Gemma's 262,144 words would be 2 x 8 GB.
     """
@@ -154,13 +154,13 @@ def _is_scorable(lm: Any, gold: Gold, length: tuple[int, int] | None) -> bool:
 
 
 def _window(lm: Any) -> int:
-    """The longest text in tokens that the model reads; classes that do not tell cut it themselves."""
+    """The model's context window in tokens; model classes without this information truncate by themselves."""
     return int(getattr(lm, "max_length", sys.maxsize))
 
 
 @contextmanager
 def _within_memory(lm: Any, lengths: Sequence[tuple[int, int] | None]) -> Iterator[None]:
-    """Batches of lm-eval's Hugging Face class that fit; any other class looks after itself."""
+    """Batches that fit into memory, for lm-eval's Hugging Face class; others do it themselves."""
     known = [sum(length) for length in lengths if length is not None]
     if getattr(lm, "manages_memory", False) or not known or not hasattr(lm, "batch_size_per_gpu"):
         yield
@@ -172,7 +172,7 @@ def _within_memory(lm: Any, lengths: Sequence[tuple[int, int] | None]) -> Iterat
 
 
 def _tokens(lm: Any, gold: Gold) -> tuple[int, int] | None:
-    """Tokens of the context and of the continuation; None where the model's class does not tell."""
+    """Tokens of the context and of the continuation; None if the model class does not provide them."""
     if not gold.continuation:
         return 0, 0
     if not hasattr(lm, "_encode_pair") or getattr(lm, "tokenizer_backend", "") is None:

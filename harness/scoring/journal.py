@@ -1,4 +1,4 @@
-"""The responses of one model to one benchmark's requests, on disk as they come: a killed run goes on from it.
+"""Journal of responses: one model's answers to one benchmark, on disk as they come, to resume a killed run.
 
 A journal is a folder of parquet files `answers-000001.parquet`, ..., each written aside and moved into place.
 Columns: request (hex SHA-256 over kind and arguments), item (the document's id without the number of a
@@ -25,7 +25,7 @@ PART = "answers-{:06d}.parquet"
 
 @dataclass(frozen=True)
 class Response:
-    """What a model gave to one request, and which request that was."""
+    """One request's key and the model's response to it."""
 
     request: str
     kind: str
@@ -36,7 +36,7 @@ class Response:
 
     @property
     def result(self) -> Any:
-        """In the form in which an lm-eval model returns it."""
+        """The response in the form that an lm-eval model returns."""
         match self.kind:
             case "loglikelihood":
                 return self.loglikelihood, self.greedy
@@ -59,13 +59,13 @@ def request_key(kind: str, arguments: Sequence[Any]) -> str | None:
 
 
 def _is_sampled(gen_kwargs: Any) -> bool:
-    """As lm-eval reads it: a temperature alone already means sampling."""
+    """Whether the request is sampled; as in lm-eval, a temperature alone means sampling."""
     asked = gen_kwargs.get("do_sample")
     return bool(gen_kwargs.get("temperature") if asked is None else asked)
 
 
 def response_to(request: str, kind: str, item: str | None, result: Any) -> Response | None:
-    """What a model returned, as a response; None where it gave nothing (a server that failed)."""
+    """A model's return value as a response; None if there is none (a failed server)."""
     if result is None:
         return None
     match kind:
@@ -78,7 +78,7 @@ def response_to(request: str, kind: str, item: str | None, result: Any) -> Respo
 
 
 class Journal:
-    """Responses by request key: those that a folder holds, and those that are added.
+    """Responses by request key: those already on disk and those being added.
 
     Args:
         folder: where the parts are; None keeps them in memory alone.
@@ -98,7 +98,7 @@ class Journal:
         return self._responses.get(str(request))
 
     def add(self, response: Response) -> None:
-        """Keep a response. Raises StoreError where the disk does not take it."""
+        """Add a response. Raises StoreError if it cannot be written."""
         self._responses[response.request] = response
         if self._folder is None:
             return
@@ -107,7 +107,7 @@ class Journal:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is not on disk yet as one more part."""
+        """Write pending responses to a new file."""
         if self._folder is not None and self._unwritten:
             self._number += 1
             _write_part(self._folder / PART.format(self._number), self._unwritten)
@@ -132,7 +132,7 @@ def _write_part(path: Path, responses: Sequence[Response]) -> None:
 
 
 def _read_part(path: Path) -> list[Response]:
-    """Nothing from a part that is damaged: its requests are asked again."""
+    """The responses of one file; none from a damaged file, so that its requests are repeated."""
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
@@ -156,7 +156,7 @@ RequestId = str | int  # a request's key; a number in its call for one that is i
 
 
 class JournaledLM:
-    """Stands before an lm_eval.api.model.LM of any class; equal requests are asked once.
+    """Wraps an lm_eval.api.model.LM of any class: answers from the journal, and repeated requests once.
 
     lm-eval's model classes tell a hook of each answer as it comes. Within the `with` block that hook is this
     object; what a class does not tell is written down when its call returns.
@@ -245,5 +245,5 @@ class JournaledLM:
 
 
 def _item(request: Any) -> str | None:
-    """The id of the document that a request is about, where it says so."""
+    """The id of the request's document, if it is known."""
     return item_ids([(request.task_name, doc_hash(request.doc))])[0] if request.doc else None

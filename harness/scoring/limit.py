@@ -1,4 +1,4 @@
-"""Which documents of a task are scored when a benchmark limits them.
+"""Sampling of documents under a benchmark's limit, and few-shot examples that do not depend on it.
 
 The first so many of a file are no sample: data sets are often sorted by topic or difficulty. Every document
 has a place of its own in a seeded order, so a larger limit holds all items of a smaller one, and the file's
@@ -30,7 +30,7 @@ def _place(task: str, digest: str, seed: int) -> bytes:
 
 
 class ReplayedSampler:
-    """Stands in for a task's sampler when only the documents at `chosen` (ascending indices) are asked.
+    """Replaces a task's few-shot sampler when only the documents at `chosen` (ascending) are scored.
 
     lm-eval asks once for each document, in order; `sampler` is a lm_eval.api.samplers.ContextSampler that may
     carry state from one draw to the next.
@@ -44,7 +44,7 @@ class ReplayedSampler:
         self._next = 0  # the first document that has not drawn
 
     def set_rnd(self, rnd: int | None) -> "ReplayedSampler":
-        """Seed the generator and begin again with the first document."""
+        """Seed the generator and restart at the first document."""
         self.sampler.set_rnd(rnd)
         self._asked, self._next = iter(self._chosen), 0
         return self
@@ -64,7 +64,7 @@ class ReplayedSampler:
 
 
 def draws_in_sequence(task: Any, fewshot: int) -> bool:
-    """Whether a document's examples depend on the documents before it: not where the first n are taken."""
+    """Whether a document's few-shot examples depend on the documents before it (false for `first_n`)."""
     from lm_eval.api.samplers import FirstNSampler
 
     sampler = getattr(task, "sampler", None)
@@ -72,6 +72,6 @@ def draws_in_sequence(task: Any, fewshot: int) -> bool:
 
 
 def replay_draws(task: Any, fewshot: int, documents: Sequence[Any], chosen: Sequence[int]) -> None:
-    """Let a task that asks only the documents at `chosen` give them the examples of a whole run."""
+    """Make a task that scores only the documents at `chosen` draw their examples as in an unlimited run."""
     if draws_in_sequence(task, fewshot) and len(chosen) < len(documents):
         task.sampler = ReplayedSampler(task.sampler, documents, chosen)

@@ -1,4 +1,4 @@
-"""A model folder behind one of lm-eval's model classes, the last one kept for the next benchmark."""
+"""Model classes of lm-eval: loading a model folder, with the last loaded model cached."""
 
 import inspect
 import json
@@ -23,19 +23,19 @@ class LoadedLM:
 
     @property
     def strategy(self) -> str:
-        """How our own class reads it ("tree", "reuse", "plain"); of another class nothing is known."""
+        """The strategy of our own class ("tree", "reuse", "plain"); "" for other classes."""
         chosen = getattr(self.lm, "chosen", None)
         return "" if chosen is None else str(chosen.strategy)
 
     @property
     def tokens_read(self) -> int | None:
-        """Tokens that our own class has computed since it was loaded; None where nobody counts."""
+        """Tokens computed by our own class since it was loaded; None for other classes."""
         reader = getattr(getattr(self.lm, "chosen", None), "reader", None)
         return None if reader is None else int(reader.tokens_read)
 
     @property
     def fallback(self) -> str:
-        """What our own class does not do the fastest way, and why; empty where it does all so."""
+        """Why our own class fell back to a slower way; empty if it did not."""
         return "; ".join(getattr(self.lm, "told", ()))
 
 
@@ -54,7 +54,7 @@ def load_lm(folder: Path, options: ScoringOptions, *, bos: bool | None = None) -
 
 
 def _relevant(options: ScoringOptions) -> ScoringOptions:
-    """What of the options a loaded model depends on."""
+    """The options that a loaded model depends on."""
     return ScoringOptions(
         device=pick_device(options.device),
         dtype=options.dtype,
@@ -69,7 +69,7 @@ _KEPT: dict[_Key, LoadedLM] = {}  # one at most
 
 
 def _kept(key: _Key) -> LoadedLM:
-    """The model of this key; any other is let go first, so that never two are in memory."""
+    """The cached model of this key; any other is released first, so that two are never in memory."""
     if key not in _KEPT:
         _KEPT.clear()
         folder, _, options, bos = key
@@ -87,7 +87,7 @@ FOLDER = "{folder}"  # in an argument of a backend: where the model lies
 
 
 def backend_mistakes(options: ScoringOptions) -> list[str]:
-    """What is wrong with the suite's choice of a backend, as sentences."""
+    """Errors in the suite's choice of a backend, as sentences."""
     names = backend_names()
     if options.backend in names:
         return []
@@ -138,7 +138,7 @@ def _ours(folder: Path, options: ScoringOptions, device: str, bos: bool | None) 
 
 
 def _placed(value: Any, folder: Path) -> Any:
-    """Arguments with the model's folder in its place, however deep."""
+    """Arguments with `{folder}` replaced by the model's folder, at any depth."""
     if isinstance(value, dict):
         return {key: _placed(inner, folder) for key, inner in value.items()}
     if isinstance(value, list):

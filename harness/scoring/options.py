@@ -1,4 +1,4 @@
-"""What scoring needs to know beside the benchmark and the model."""
+"""Options of scoring: data access, device, backend, seed, execution of code."""
 
 import json
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ScoringOptions(DataAccess):
 
 
 def scoring_options(loaded: LoadedSuite, run_options: RunOptions) -> ScoringOptions:
-    """How this suite scores. Without a sandbox, code runs unasked only where we ship the models."""
+    """A suite's scoring options. Without a sandbox, only code of the bundled models runs by default."""
     spec = loaded.suite.scoring
     return ScoringOptions(
         mirror=run_options.mirror,
@@ -47,7 +47,7 @@ def scoring_options(loaded: LoadedSuite, run_options: RunOptions) -> ScoringOpti
 
 
 def execution(*, unconfined: bool) -> Execution:
-    """How model-written code is run here: in the best sandbox; where there is none, `unconfined` or not."""
+    """How model-written code is executed: in the best sandbox, else in a subprocess if `unconfined`."""
     from harness.sandbox import confining
 
     if backend := confining():

@@ -1,4 +1,4 @@
-"""Replacing a module's attribute for a while: how official tasks run offline without a changed line."""
+"""Suppression of notices and progress bars of lm-eval and transformers."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ _WITH_BARS = (
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """lm-eval without its notices; errors still come through."""
+    """Within the block, lm-eval logs errors only."""
     logger = logging.getLogger("lm_eval")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -28,7 +28,7 @@ def hushed() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """lm-eval without notices and progress bars (a run shows its own)."""
+    """Within the block, lm-eval shows no notices and no progress bars (a run shows its own)."""
     with ExitStack() as stack:
         stack.enter_context(hushed())
         for module in [sys.modules[name] for name in _WITH_BARS if name in sys.modules]:
@@ -44,7 +44,7 @@ def _silent_bar(*args: Any, **settings: Any) -> Any:
 
 @contextmanager
 def no_weight_bars() -> Iterator[None]:
-    """transformers without the progress bar of loading weights."""
+    """Within the block, transformers shows no progress bar while it loads weights."""
     from transformers.utils import logging as notices
 
     shown = notices.is_progress_bar_enabled()

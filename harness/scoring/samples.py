@@ -1,4 +1,4 @@
-"""lm-eval's per-document samples -> items."""
+"""Conversion of lm-eval's per-document samples to items."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ PROMPT_CHARACTERS = 4000  # of the prompt's end, kept in the item
 
 @dataclass(frozen=True)
 class Answer:
-    """One document with what one model made of it; `gold` may still lack its log-likelihood."""
+    """One document with one model's answer; the log-likelihood of `gold` may be added later."""
 
     task: str
     doc: Any
@@ -64,7 +64,7 @@ def _answer(
 
 
 def _scores(by_filter: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str, float]:
-    """Numbers under every filter, the chosen one's first."""
+    """Scores under every filter, the selected filter first."""
     return {
         score_name(metric, name, chosen): float(sample[metric])
         for name, sample in sorted(by_filter.items(), key=lambda named: named[0] != chosen)
@@ -149,7 +149,7 @@ def doc_hash(doc: Any) -> str:
 
 
 def misnamed_metrics(benchmark: BenchmarkSpec, task: Any) -> list[str]:
-    """What is wrong with the names of the benchmark's metrics, as sentences.
+    """Errors in the names of the benchmark's metrics, as sentences.
 
     lm-eval gives a log-likelihood for each document under the name "perplexity" and makes a perplexity of all
     documents together: item by item it would be compared in the wrong direction and unit.
@@ -185,7 +185,7 @@ PASSAGES = ("passage", "context", "story", "article")
 
 
 def cluster_of(doc: Any) -> str | None:
-    """A hash of the passage that a document asks about; None where it has none.
+    """A hash of the passage that a document refers to; None without a passage.
 
     A passage that a single document asks about makes a cluster of one, which changes nothing.
     """

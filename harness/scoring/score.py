@@ -1,8 +1,8 @@
-"""Score a benchmark: lm-eval's own evaluation, then bits per byte through the same model.
+"""Scoring of a benchmark: lm-eval's evaluation, then bits per byte with the same model.
 
-Documents and prompts are those of an unlimited lm-eval run with the same seed, item by item; a limit chooses
-among them (`selection`) and changes no prompt (`replay`). Every answer goes through a journal, from which an
-attempt that was killed goes on.
+Documents and prompts are those of an unlimited lm-eval run with the same seed, item by item; a limit selects
+some of them and changes no prompt (`limit`). Every answer goes through a journal, from which a killed attempt
+resumes.
 """
 
 import os
@@ -42,7 +42,7 @@ DocumentIndices = Mapping[str, Sequence[int]]  # task -> indices of the document
 
 @dataclass(frozen=True)
 class Scored:
-    """Items of one model on one benchmark, and how many of the answers an earlier attempt had left."""
+    """Items of one model on one benchmark, and how many answers were reused from an earlier attempt."""
 
     items: list[Item]
     answers_reused: int
@@ -97,7 +97,7 @@ def _answers(
 
 
 def _limited(name: str, task: Any, benchmark: BenchmarkSpec, options: ScoringOptions) -> Sequence[int]:
-    """The documents to score, for which the task is prepared to draw its examples."""
+    """The documents to score; prepares the task to draw their few-shot examples."""
     documents = list(task.eval_docs)
     places = chosen(name, documents, benchmark.limit, options.seed)
     replay_draws(task, effective_fewshot(benchmark, task), documents, places)
@@ -149,7 +149,7 @@ def _evaluate(
 def _unanswered(
     name: str, task: Any, places: Sequence[int], benchmark: BenchmarkSpec, options: ScoringOptions
 ) -> Iterator[Answer]:
-    """Documents and prompts of a task that is not run."""
+    """Documents and prompts of a task whose answers are not generated."""
     configure(task, benchmark, options)
     task.build_all_requests(samples=places, rank=0, world_size=1)
     for request in task.instances:
@@ -167,7 +167,7 @@ def _loglikelihoods(golds: Sequence[Gold], lm: JournaledLM, options: ScoringOpti
 
 
 def score_ahead(task: Any) -> None:
-    """Let a code task judge its documents side by side.
+    """Judge a code task's documents in parallel before lm-eval asks for each.
 
     lm-eval asks for one document's verdict after the other, and each waits for a program. Here all are
     started once the filters have run, in the order in which lm-eval will ask, and handed out from there.

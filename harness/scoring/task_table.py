@@ -1,4 +1,4 @@
-"""`tasks`: what each benchmark of a suite measures, on how many items, and how small a difference shows."""
+"""The `tasks` table: what each benchmark measures, its number of items, its minimum detectable effect."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -84,7 +84,7 @@ class CapabilityRow:
 
 @dataclass(frozen=True)
 class TaskTable:
-    """All benchmarks of a suite; smallest differences at the test's level, under stated assumptions."""
+    """All benchmarks of a suite; minimum detectable effects under the stated assumptions."""
 
     suite: str
     confidence: float
@@ -106,7 +106,7 @@ class TaskTable:
 
 
 def task_table(loaded: LoadedSuite, run_options: RunOptions, discordant: float = DISCORDANT) -> TaskTable:
-    """Read every benchmark's tasks and data; what is missing or wrong becomes its row's problems.
+    """Read every benchmark's tasks and data; missing data and errors become problems of its row.
 
     `discordant`: the share of items on which two models are taken to differ (see harness.comparison.power).
     """
@@ -151,7 +151,7 @@ def _row(
 
 
 def _capabilities(rows: Sequence[BenchmarkRow], points: Points) -> Iterator[CapabilityRow]:
-    """Those whose average speaks of several benchmarks, all of them readable and right or wrong."""
+    """Capabilities with several benchmarks, all of them readable and scored as right or wrong."""
     for capability in dict.fromkeys(row.capability for row in rows):
         own = [row for row in rows if row.capability == capability]
         if len(own) > 1 and all(row.right_or_wrong and not row.problems for row in own):
@@ -161,6 +161,6 @@ def _capabilities(rows: Sequence[BenchmarkRow], points: Points) -> Iterator[Capa
 
 
 def _points(items: int, *, alpha: float, discordant: float) -> float | None:
-    """The smallest difference in percentage points."""
+    """Minimum detectable effect in percentage points."""
     found = smallest_difference(items, alpha=alpha, discordant=discordant)
     return None if found is None else 100 * found

@@ -1,4 +1,4 @@
-"""lm-eval task objects for a benchmark: built in the environment that scoring needs, and described."""
+"""Task objects of lm-eval for a benchmark: building, configuring and describing them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,7 +20,7 @@ Tasks = Mapping[str, Any]  # name -> lm_eval.api.task.Task, groups and tags take
 
 @contextmanager
 def environment(options: ScoringOptions, mode: CodeEvalMode) -> Iterator[None]:
-    """Datasets from the mirror, `code_eval` ours, no noise: in place before any task module is imported."""
+    """The environment for tasks: datasets from the mirror, our `code_eval`, no notices."""
     with ExitStack() as stack:
         stack.enter_context(redirected(options))
         stack.enter_context(code_eval(mode))
@@ -52,7 +52,7 @@ def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
 
 
 def inspect_tasks(benchmark: BenchmarkSpec, options: ScoringOptions) -> Tasks:
-    """Task objects to look at, never to score with; kept for the process. Executes nothing.
+    """Task objects for inspection only, cached in this process; executes no code.
 
     Raises:
         InputError: as `build_tasks`.
@@ -80,13 +80,13 @@ def effective_fewshot(benchmark: BenchmarkSpec, task: Any) -> int:
 
 
 def configure(task: Any, benchmark: BenchmarkSpec, options: ScoringOptions) -> None:
-    """What `simple_evaluate` does to a task before it builds requests, for tasks that it must not run."""
+    """Configure a task as `simple_evaluate` does before it builds requests, without running it."""
     task.set_config(key="num_fewshot", value=effective_fewshot(benchmark, task))
     task.set_fewshot_seed(seed=options.seed)
 
 
 def draw_samples(benchmark: BenchmarkSpec, tasks: Tasks) -> None:
-    """Let each document be answered as often as the benchmark says, where it says so."""
+    """Set the number of answers per document, if the benchmark gives one."""
     for task in tasks.values():
         task.set_config(key="repeats", value=samples_per_item(benchmark, task))
 
@@ -100,7 +100,7 @@ def filter_names(task: Any) -> list[str]:
 
 
 def filter_mistakes(benchmark: BenchmarkSpec, task: Any) -> list[str]:
-    """What is wrong with the benchmark's filter for this task, as sentences."""
+    """Errors in the benchmark's filter for this task, as sentences."""
     filters = filter_names(task)
     if benchmark.filter is None or benchmark.filter in filters:
         return []
@@ -114,7 +114,7 @@ def chosen_filter(benchmark: BenchmarkSpec, task: Any) -> str:
 
 
 def score_name(metric: str, filter_name: str, chosen: str) -> str:
-    """What an item calls a metric: by its own name under the chosen filter, else as lm-eval's results do."""
+    """An item's name for a metric: its plain name under the chosen filter, else lm-eval's "metric,filter"."""
     return metric if filter_name == chosen else f"{metric},{filter_name}"
 
 

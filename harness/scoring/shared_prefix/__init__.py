@@ -1,4 +1,4 @@
-"""Scoring at the token limit: lm-eval's numbers from each distinct token computed once.
+"""The model class `fusegauge`: lm-eval's numbers with every distinct token computed once.
 
 `register` makes the model class `fusegauge` known to lm-eval without importing it. A model is read faster
 only once its numbers have been compared with those of a plain forward pass; where they differ, lm-eval's own

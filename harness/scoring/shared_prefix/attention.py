@@ -1,4 +1,4 @@
-"""One attention for all layers and architectures: who sees whom is a layout, not a triangle.
+"""Attention with an arbitrary mask (a layout) instead of the causal mask, for all architectures.
 
 transformers lets a model's attention be replaced by a registered function (its AttentionInterface). The one
 here asks the layout of the pass under way. What a layer adds of its own (scale, sliding window, soft cap)

@@ -1,4 +1,4 @@
-"""Greedy generation: the prompts' common prefix read once, every row for itself until its own end.
+"""Greedy generation: the shared prefix is read once, and each row stops at its own end.
 
 A row leaves at its own stop string, end of text or limit, and a waiting one takes its place. What a row
 generates is what it would generate alone: guesses (`guesses`) are kept only as far as the model itself

@@ -1,4 +1,4 @@
-"""Keys and values of rows that are being generated: places that rows take, fill and leave.
+"""KV cache of the rows that are being generated; slots are reused by new rows.
 
 B    places in use      C    tokens that a place can hold      K, D    as in attention
 """
@@ -41,7 +41,7 @@ class RowCache(Cache):  # type: ignore[misc]
                 self._values[layer][row, :, : len(path)] = values[0][:, path]
 
     def leave(self, row: int) -> None:
-        """Give up a row; the last one takes its place."""
+        """Remove a row; the last row moves to its slot."""
         last = len(self.lengths) - 1
         size = self.lengths[last]
         for store in (*self._keys, *self._values) if row != last else ():
@@ -59,7 +59,7 @@ class RowCache(Cache):  # type: ignore[misc]
         self._at, self._reach = (rows, slots), max(self.lengths) + count
 
     def commit(self, accepted: Sequence[int]) -> None:
-        """Of the last pass the first `accepted[b]` tokens of row b count."""
+        """Keep the first `accepted[b]` tokens that the last pass read for row b."""
         self.lengths = [length + new for length, new in zip(self.lengths, accepted, strict=True)]
 
     def update(

@@ -149,7 +149,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
     # --- generation
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """Greedy requests by rows that stop each for itself; others (sampling, beams) by the parent."""
+        """Generate: greedy requests in rows that stop individually; sampling and beams by the parent."""
         prompts = self._greedy_prompts(requests)
         reader = self._reader_for(max((len(p.tokens) + p.most for p in prompts.values()), default=0))
         if reader is None:
@@ -190,7 +190,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         return {i: self._prompt(*arguments) for i, arguments in asked.items()}
 
     def _is_greedy(self, settings: dict[str, Any]) -> bool:
-        """Whether the likeliest token is all that is asked for, and the prompt leaves room for the answer."""
+        """Whether the request is plain greedy decoding, and the prompt leaves room for the answer."""
         own = set(self.model.generation_config.to_diff_dict()) - _WITHOUT_EFFECT
         if own or isinstance(self.think_end_token, int):
             because = f"its generation config sets {', '.join(sorted(own))}" if own else "of think_end_token"
@@ -209,7 +209,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         return Prompt(tokens[0].numpy().astype(np.int64), most, self._stopped(self._until(settings)))
 
     def _until(self, settings: dict[str, Any]) -> list[str]:
-        """Stop strings, the end of text among them, as the parent does it."""
+        """Stop strings, including the end-of-text token, as in the parent class."""
         until = normalize_gen_kwargs(settings, self.max_gen_toks).get("until")
         stops: list[str] = handle_stop_sequences(
             until, eos=self.tok_decode(self.eot_token_id, skip_special_tokens=False)
@@ -239,7 +239,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
     # --- both
 
     def _reader_for(self, longest: int) -> Reader | None:
-        """The reader for sequences up to this long, proven past a sliding window once some are; else None."""
+        """The reader for sequences up to this length, checked beyond a sliding window if needed, or None."""
         if self.chosen.reader is None:
             return None
         if self._rope_limit is not None and longest > self._rope_limit:
@@ -256,13 +256,13 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         return self.chosen.reader
 
     def _tell(self, sentence: str) -> None:
-        """Say it once, and keep it for whoever asks later."""
+        """Log a fallback once, and keep it for the run's notes."""
         if sentence not in self.told:
             self.told.append(sentence)
             _LOG.warning("fusegauge %s", sentence)
 
     def _within_memory(self, work: Callable[[Capacity], None]) -> None:
-        """Do `work` with as much at once as memory allows; what sufficed is where the next begins."""
+        """Run `work` with as large a batch as memory allows; the next call starts with that size."""
         if self._capacity is None:
             config = self.model.config.get_text_config()
             self._capacity = capacity(config, self.device, self.model.get_input_embeddings().weight.dtype)

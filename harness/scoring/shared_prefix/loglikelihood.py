@@ -39,7 +39,7 @@ class Request:
 def score(
     reader: Reader, requests: Sequence[Request], *, pack_tokens: int, logits_at_once: int, done: OnScored
 ) -> None:
-    """Score all requests; `done` hears of each as its pass ends.
+    """Score all requests; `done` is called for each when its pass ends.
 
     Args:
         pack_tokens: tokens read in one pass.

@@ -1,4 +1,4 @@
-"""How much to read at once: what memory allows, and half of it wherever that was too much."""
+"""Batch sizes from free memory, halved after an out-of-memory error."""
 
 import gc
 from collections.abc import Callable
@@ -18,7 +18,7 @@ ACTIVATIONS = 16  # copies of a layer's two widths that are alive at once in a p
 
 @dataclass(frozen=True)
 class Capacity:
-    """What one device can hold beside the model."""
+    """What fits into a device's memory beside the model."""
 
     pack_tokens: int
     step_tokens: int
@@ -27,11 +27,11 @@ class Capacity:
     row_tokens: int  # of all rows together
 
     def rows(self, tokens: int) -> int:
-        """How many rows of so many tokens may be under way at once; at least one."""
+        """How many rows of this many tokens may be processed at once; at least one."""
         return max(1, min(self.most_rows, self.row_tokens // max(1, tokens)))
 
     def halved(self) -> "Capacity":
-        """For the next try after memory ran out."""
+        """Half the capacity, for the retry after an out-of-memory error."""
         return Capacity(
             max(1, self.pack_tokens // 2),
             max(1, self.step_tokens // 2),
@@ -42,7 +42,7 @@ class Capacity:
 
 
 def capacity(config: Any, device: torch.device, dtype: torch.dtype) -> Capacity:
-    """For a model of this configuration, by the memory that is free now."""
+    """The capacity for a model of this configuration, from the memory that is free now."""
     free, on_cpu = free_bytes(device), device.type == "cpu"
     kept = _kept_bytes(config, dtype)
     logits = CPU_LOGITS if on_cpu else int(free * LOGITS_SHARE / 3)  # they, their exponentials, a copy
@@ -78,13 +78,13 @@ def _kept_bytes(config: Any, dtype: torch.dtype) -> int:
 
 
 def _read_bytes(config: Any, dtype: torch.dtype) -> int:
-    """What one token takes while it is read."""
+    """Activation memory of one token."""
     inner: int = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     return _kept_bytes(config, dtype) + int(ACTIVATIONS * (config.hidden_size + inner) * dtype.itemsize)
 
 
 def with_less(work: Callable[[Capacity], None], start: Capacity) -> Capacity:
-    """Do `work`, again with half the capacity where memory runs out; returns what sufficed.
+    """Run `work`, and retry with half the capacity when out of memory; returns the capacity that worked.
 
     `work` must go on where it was: it is called again after it stopped in the middle.
     """

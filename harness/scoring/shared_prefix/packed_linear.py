@@ -1,4 +1,4 @@
-"""Linear layers on CPUs, by oneDNN with weights laid out for it once.
+"""Linear layers on CPUs with oneDNN and weights packed for it.
 
 torch multiplies float32 matrices on CPUs by MKL, which holds back on processors that are not Intel's: there,
 oneDNN takes a half to a third of the time for the same product in the same precision. These are the operators
@@ -31,7 +31,7 @@ class PackedLinear(nn.Module):
         return result
 
     def unpacked(self) -> nn.Linear:
-        """The layer that it was made of, bit by bit."""
+        """The original layer, bit-identical."""
         with torch.device("meta"):  # no second weight, even for a moment
             linear = nn.Linear(self.in_features, self.out_features, bias=False)
         linear.weight = nn.Parameter(self.packed.to_dense(), requires_grad=False)

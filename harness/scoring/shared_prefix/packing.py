@@ -1,4 +1,4 @@
-"""One pass over several sequences: their tokens in one row, equal prefixes once, each token with its path.
+"""Packing of several sequences into one row: equal prefixes once, and an attention mask along each path.
 
     N    tokens of the pack        T    tokens of the trunk before it
 

@@ -1,4 +1,4 @@
-"""Token sequences as one prefix tree, and the order in which to read it so that no token is read twice.
+"""Prefix tree of token sequences, and an order of passes in which no token is read twice.
 
 Requests of one benchmark share few-shot examples; answers of one document share its question. Sorted, equal
 prefixes lie side by side, so the tree is the list of sequences and, between neighbours, how much they share.
@@ -117,7 +117,7 @@ class PrefixTree:
 
 
 def distinct_tokens(sequences: Sequence[Tokens]) -> int:
-    """Nodes of the prefix tree: what has to be computed at the least."""
+    """Number of nodes of the prefix tree: the minimum number of tokens to compute."""
     return PrefixTree.of(sequences, [0] * len(sequences)).distinct(0, len(sequences))
 
 
@@ -169,7 +169,7 @@ def _divide(
 
 
 def _packs(tree: PrefixTree, ranges: Sequence[Range], depth: int, pack_tokens: int) -> Iterator[list[Range]]:
-    """Neighbouring parts together, as many as fit; a document's answers are never torn apart."""
+    """Neighbouring parts combined, as many as fit; the answers of a document stay together."""
     pack: list[Range] = []
     size = 0
     for low, high in ranges:
@@ -205,6 +205,6 @@ def groups(sequences: Sequence[Tokens]) -> list[Group]:
 
 
 def _saved(tree: PrefixTree, low: int, high: int) -> int:
-    """Tokens that a trunk for the whole range spares; too short a trunk spares none."""
+    """Tokens saved by a trunk for the whole range; 0 if the trunk would be too short."""
     length = tree.trunk_length(low, high)
     return (high - low - 1) * length if length >= MIN_TRUNK else 0

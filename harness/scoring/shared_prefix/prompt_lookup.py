@@ -1,4 +1,4 @@
-"""Guesses at what comes next, from the text so far: verified in the next pass, so they cost no correctness.
+"""Prompt lookup decoding: draft tokens from the text so far, verified in the next pass.
 
 Reading a handful of tokens takes a model hardly longer than reading one. Worked answers repeat their prompt's
 phrases, code its names, and small models themselves: what followed the last few tokens where they occurred
@@ -12,7 +12,7 @@ MOST = 12  # tokens guessed at once
 
 
 class Guesser:
-    """One row's text, and where each short run of tokens occurred in it last."""
+    """One row's tokens, and the last position of each n-gram."""
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self._text: list[int] = []
@@ -23,7 +23,7 @@ class Guesser:
         self.extend(prompt)
 
     def extend(self, tokens: Sequence[int]) -> None:
-        """Text that is certain. A run is looked up only among those that something followed."""
+        """Append accepted tokens. Only n-grams that were followed by a token are looked up."""
         for token in tokens:
             place = len(self._text)
             for length in LENGTHS:
@@ -32,7 +32,7 @@ class Guesser:
             self._text.append(token)
 
     def guess(self, most: int) -> list[int]:
-        """At most `most` tokens that may come next; none where the last tokens are new."""
+        """At most `most` draft tokens; none if the last n-gram is new."""
         most = min(most, self._trust)
         for length in LENGTHS if most > 0 else ():
             place = self._after.get(tuple(self._text[-length:]))
@@ -41,6 +41,6 @@ class Guesser:
         return []
 
     def learn(self, guessed: int, right: int) -> None:
-        """Longer guesses where they hold, shorter ones where they do not."""
+        """Lengthen drafts after they were accepted, shorten them after a rejection."""
         if guessed:
             self._trust = min(MOST, self._trust * 2) if right == guessed else max(1, right + 1)

@@ -1,4 +1,4 @@
-"""A model that reads tokens behind a trunk, in a layout of our own."""
+"""Reading tokens behind a cached prefix (trunk), with an attention layout."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ class Reader(Protocol):
 
 
 class ModelOnDevice:
-    """What all readers share: the model's two halves, its device, and a count."""
+    """Common to all readers: decoder and head of the model, its device, a count of tokens."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
@@ -103,7 +103,7 @@ class TreeReader(ModelOnDevice):
 
 @contextmanager
 def kept(trunk: DynamicCache) -> Iterator[None]:
-    """What is read within the block leaves the trunk again."""
+    """Tokens read within the block are removed from the trunk afterwards."""
     before = [(layer.keys, layer.values) for layer in trunk.layers]
     try:
         yield

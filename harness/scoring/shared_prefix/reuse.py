@@ -1,4 +1,4 @@
-"""Reading by the model's own attention: a document's context once, its answers as a batch behind it.
+"""Reading with the model's own attention: a document's context once, its answers as a batch after it.
 
 For architectures whose attention cannot be replaced and whose positions come from the cache (ALiBi in MPT and
 Bloom). Nothing but causal reading is asked of the model, so it is exact wherever its cache is.

@@ -1,4 +1,4 @@
-"""Proof that a reader gives the plain forward's numbers, on a few requests of random tokens.
+"""Self-check of a reader against the plain forward pass, on a few requests of random tokens.
 
 In float32 any wrong mask, position or cache shows. In half precision the plain forward itself is rounded, and
 only what changes more than rounding shows; which architectures are read how is decided by tests in float32.
@@ -35,7 +35,7 @@ def proof_cases(vocabulary: int, context: int) -> list[Tokens]:
 
 
 class Expected:
-    """What the plain forward gives for the answers of some cases, and how far that may be missed."""
+    """Results of the plain forward pass for some cases, with tolerances."""
 
     def __init__(self, decoder: Decoder, cases: Sequence[Tokens]) -> None:
         self.cases = cases
@@ -50,7 +50,7 @@ class Expected:
 
 
 def disagreement(reader: Reader, expected: Expected) -> str:
-    """In what a reader differs from the plain forward; empty where in nothing."""
+    """How a reader differs from the plain forward pass; empty if it does not."""
     try:
         worst = _score_difference(reader, expected)
         if not worst <= expected.tolerance:

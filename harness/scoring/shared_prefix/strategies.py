@@ -1,4 +1,4 @@
-"""How a model is read, by its architecture.
+"""Strategies for reading a model, by architecture.
 
     tree    many sequences in one row (`reader.TreeReader`); also generates
     reuse   the model's own attention behind a cached context (`reuse.ReuseReader`)
@@ -59,13 +59,13 @@ def choose(model: Any, asked: Asked, *, pack_weights: bool = True) -> Chosen:
 
 
 def _listed(architecture: str, asked: Asked) -> list[Strategy]:
-    """What an architecture is listed for, fastest first."""
+    """The strategies listed for an architecture, fastest first."""
     lists: list[tuple[Strategy, set[str]]] = [("tree", TREE), ("reuse", REUSE)]
     return [name for name, members in lists if asked in ("auto", name) and architecture in members]
 
 
 def _unsupported(model: Any) -> str:
-    """What keeps any strategy but plain from this model; empty where nothing does."""
+    """Why only the plain strategy can be used for this model; empty if there is no reason."""
     if len(set(getattr(model, "hf_device_map", {}).values())) > 1:
         return "the model is spread over several devices"
     if getattr(model.config, "is_encoder_decoder", False):
