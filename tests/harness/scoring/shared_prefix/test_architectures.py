@@ -38,7 +38,8 @@ def test_every_listed_architecture_is_tested() -> None:
     assert {model_of(name).config.model_type for name in REUSES} >= REUSE - TREE
 
 
-@pytest.mark.parametrize("pack_tokens", [30, 1000])  # with trunks and several packs; all in one row
+# with trunks and several packs; all in one row
+@pytest.mark.parametrize("pack_tokens", [30, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("strategy", "architecture"), [*(("tree", a) for a in TREES), *(("reuse", a) for a in REUSES)]
 )
