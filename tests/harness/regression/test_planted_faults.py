@@ -130,7 +130,7 @@ def wrong_few_shot(patch: pytest.MonkeyPatch, folder: Path) -> None:
     def elsewhere(*args: Any) -> Any:
         return replace(original(*args), task_folders=(tasks,))
 
-    patch.setattr("harness.scoring.options.scoring_options", elsewhere)
+    patch.setattr("harness.pipeline.graph.scoring_options", elsewhere)
 
 
 def test_another_few_shot_is_not_comparable(
