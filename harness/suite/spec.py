@@ -103,9 +103,9 @@ class FusionSpec(Method):
             return ArgsKwargs(given.args, with_preset(given.kwargs or {}))
         return with_preset(given)
 
-    @field_validator(*(name for name, hint in METHOD_HINTS.items() if registered(hint)))
+    @field_validator(*(name for name, hint in METHOD_HINTS.items() if registered(hint)), mode="before")
     @classmethod
-    def _is_registered(cls, value: str, info: ValidationInfo) -> str:
+    def _is_registered(cls, value: Any, info: ValidationInfo) -> Any:
         """Report a name that is not in its registry like any other wrong choice."""
         known = choices(METHOD_HINTS[str(info.field_name)]) or ()
         if value not in known:

@@ -127,6 +127,12 @@ def test_ten_mistakes_and_more_are_reported_in_one_go(folder: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("value", ["null", "1", "{}", "[mined]"])
+def test_a_registered_choice_of_another_type_is_answered_with_the_names(value: str) -> None:
+    with pytest.raises(SuiteError, match=r"fusion\.vocabulary: .* is not one of 'em', 'mined', 'prefix'"):
+        load_suite("micro", [f"fusion.vocabulary={value}"])
+
+
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 3, -1, 0.5, "", "text", [], ["x"], [[]], {}, {"name": []}, {"kind": ["x"]}]
 )
