@@ -57,11 +57,6 @@ def token_quality(
     return np.asarray(per_row[rows], np.float64)  # -1 takes the infinity at the end
 
 
-def spread(group_quality: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Quality [R] of each row, taken from its group; `groups` [R]."""
-    return np.asarray(group_quality[groups], np.float64)
-
-
 def mince(models: Sequence[Projected], quality: NDArray[np.float64]) -> Fused:
     """MinCE (Wan et al. 2024, section 3.2): each row is copied from the model with the lowest quality [M, R].
 

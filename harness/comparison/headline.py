@@ -97,4 +97,7 @@ def _hidden(findings: Sequence[CapabilityDifference]) -> str:
     ]
     if not reach:
         return "there are too few items to tell"
-    return f"with 80 % power the items can detect a difference of {listed(reach)}; smaller ones may be missed"
+    return (
+        f"with 80 % power, before the correction, the items can detect a difference of {listed(reach)}; "
+        "smaller ones may be missed"
+    )

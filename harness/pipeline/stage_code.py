@@ -63,8 +63,14 @@ def modules_behind(module: str) -> tuple[str, ...]:
         name = waiting.pop()
         if name not in found and not _is_left_out(name):
             found.add(name)
-            waiting += _imports(name)
+            waiting += [*_imports(name), *_packages_of(name)]
     return tuple(sorted(found))
+
+
+def _packages_of(module: str) -> Iterator[str]:
+    """The packages that a module lies in: importing it runs them too."""
+    parts = module.split(".")
+    yield from (".".join(parts[:end]) for end in range(1, len(parts)))
 
 
 def _is_left_out(module: str) -> bool:

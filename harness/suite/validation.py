@@ -236,7 +236,8 @@ def _explain(detail: dict[str, Any], model: type[BaseModel], raw: Any) -> str:
     if kind == "literal_error":
         valid = detail["ctx"].get("names") or _literals_at(model, location)
         listed = ", ".join(map(repr, valid)) or detail["ctx"]["expected"]
-        return f"{path}: {given!r} is not one of {listed}{meant(str(given), valid)}"
+        hint = meant(given, valid) if isinstance(given, str) else ""
+        return f"{path}: {given!r} is not one of {listed}{hint}"
     message = detail["msg"]
     return f"{path}: {message[0].lower()}{message[1:]}, not {_short(given)}"
 
