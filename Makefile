@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 
 MICRO := build/micro
 
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: demo test fast check docs regression baseline install toolchains clean $(MICRO)
 

@@ -18,6 +18,12 @@ settings.load_profile("any machine")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(trylast=True)  # after they are shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first: at the end other workers would wait for what it makes for them."""
+    items.sort(key=lambda item: item.get_closest_marker("minutes") is None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Reference data beside the checkout (benchmarks, golden files); tests that need it skip without it."""

@@ -45,7 +45,7 @@ def test_windows_without_rows(ours: tuple[int, ...], theirs: tuple[int, ...]) ->
 ascending = st.lists(st.integers(0, 2), max_size=30).map(lambda steps: np.cumsum(steps, dtype=np.int32))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ours=ascending, theirs=ascending)
 def test_end_byte_matches_the_definition(ours: NDArray[np.int32], theirs: NDArray[np.int32]) -> None:
     last = {int(end): row for row, end in enumerate(theirs)}
@@ -56,7 +56,7 @@ def test_end_byte_matches_the_definition(ours: NDArray[np.int32], theirs: NDArra
     assert align_end_byte(ours, theirs).tolist() == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ends=ascending)
 def test_aligned_rows_never_go_back(ends: NDArray[np.int32]) -> None:
     kept = [r for r in align_end_byte(ends, np.unique(ends)).tolist() if r >= 0]
@@ -117,7 +117,7 @@ def slow_path(source: list[str], target: list[str]) -> tuple[list[list[int]], in
 words = st.lists(st.text("ab", max_size=3), min_size=1, max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(source=words, target=words)
 def test_path_is_that_of_the_textbook(source: list[str], target: list[str]) -> None:
     path, cost = edit_path(source, target)
@@ -214,7 +214,7 @@ texts = st.lists(st.sampled_from(LANGUAGES + ODDITIES) | st.text(max_size=8), ma
 COVERING = {"byte_level": byte_level, "byte_fallback": byte_fallback}  # tokenizers that write any text
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(text=texts)
 def test_every_byte_is_covered_once(text: str) -> None:
     """Ends ascend to the text's length without a gap: each byte is read up to by one token."""
@@ -227,7 +227,7 @@ def test_every_byte_is_covered_once(text: str) -> None:
         assert (spans.starts[read] <= before[:-1][read]).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=texts)
 def test_a_tokenizer_meets_itself_in_all_modes(text: str) -> None:
     for make in COVERING.values():
@@ -246,7 +246,7 @@ def test_a_tokenizer_meets_itself_in_all_modes(text: str) -> None:
         )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=texts)
 def test_aligned_rows_have_read_the_same_bytes(text: str) -> None:
     a, b = (encode(make(), token_table(make()), text, bos=False, eos=True) for make in COVERING.values())
@@ -258,7 +258,7 @@ def test_aligned_rows_have_read_the_same_bytes(text: str) -> None:
         assert set(ours.ends[:-1][hit].tolist()) == common
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ours=ascending, theirs=ascending, data=st.data())
 def test_windows_aligned_one_by_one_are_aligned_as_a_whole(
     ours: NDArray[np.int32], theirs: NDArray[np.int32], data: st.DataObject
@@ -297,7 +297,7 @@ def test_a_target_that_reads_on_where_the_source_is_empty_has_no_teacher() -> No
 long_words = st.lists(st.text("abc", max_size=90), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(source=long_words, target=long_words)
 def test_path_over_very_long_tokens(source: list[str], target: list[str]) -> None:
     path, cost = edit_path(source, target)

@@ -40,7 +40,7 @@ long_words = st.builds(lambda n, a, b: a + "ab" * n + b, st.integers(30, 36), fe
 words = st.lists(few_letters, max_size=14)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(queries=words, candidates=words, threshold=thresholds)
 def test_short_words(queries: list[str], candidates: list[str], threshold: float | None) -> None:
     """With empty words, duplicates, many ties, and letters that only the queries have."""
@@ -48,7 +48,7 @@ def test_short_words(queries: list[str], candidates: list[str], threshold: float
     assert found(queries, candidates, threshold) == brute_force(queries, candidates, threshold)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     queries=st.lists(long_words | few_letters, max_size=4),
     candidates=st.lists(long_words | few_letters, max_size=6),
@@ -63,7 +63,7 @@ def test_words_longer_than_a_machine_word(
 RARE = [chr(0x100 + n) for n in range(150)]  # as candidates of their own: more symbols than there are bits
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(queries=st.lists(st.text(RARE, max_size=4), max_size=3), others=st.lists(st.text(RARE, max_size=4)))
 def test_alphabets_with_more_symbols_than_bits(queries: list[str], others: list[str]) -> None:
     candidates = others + RARE
@@ -73,7 +73,7 @@ def test_alphabets_with_more_symbols_than_bits(queries: list[str], others: list[
 repetitive = st.lists(st.text("aeiou", max_size=12), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(queries=repetitive, others=repetitive)
 def test_words_that_repeat_letters(queries: list[str], others: list[str]) -> None:
     """aab lacks the second a of ab, but never more letters than it takes edits."""

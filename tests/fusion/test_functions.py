@@ -172,7 +172,7 @@ def test_a_model_of_unknown_quality_has_no_weight() -> None:
     assert not nobody.distribution.kept.any() and nobody.winner.tolist() == [-1] * 4
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 10_000), models=st.integers(1, 4), rows=st.integers(1, 6))
 def test_fused_rows_are_distributions(seed: int, models: int, rows: int) -> None:
     rng = np.random.default_rng(seed)

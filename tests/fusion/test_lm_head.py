@@ -236,7 +236,7 @@ def test_a_frozen_heads_gradient_is_never_made() -> None:
     assert isinstance(head, Projection) and head.weight.grad is None
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     vocabulary=st.integers(2, 9),
     k=st.integers(1, 9),

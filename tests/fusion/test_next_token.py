@@ -140,7 +140,7 @@ def two_readers(draw: st.DrawFn) -> tuple[Distributions, Distributions]:
     return models[0], models[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(two_readers())
 def test_against_a_loop(readers: tuple[Distributions, Distributions]) -> None:
     """The definition, token by token; and never more than the source gives to its own next token."""
@@ -159,7 +159,7 @@ def test_against_a_loop(readers: tuple[Distributions, Distributions]) -> None:
     assert (found.probability <= own * (1 + 1e-9)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(two_readers(), st.integers(0, 2**32 - 1))
 def test_mass_is_moved_never_made(readers: tuple[Distributions, Distributions], seed: int) -> None:
     """With any vocabulary map, entries and leftover add up to one and ids within a row differ."""

@@ -110,7 +110,7 @@ def stored(draw: st.DrawFn) -> tuple[NDArray[np.int32], NDArray[np.float16], NDA
     return ids, np.log(mass[:, :k]).astype(np.float16), mass[:, k].astype(np.float16)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=stored(), targets=st.lists(st.integers(-1, 6), min_size=10, max_size=10), pick=st.data())
 def test_mass_is_conserved_and_lands_where_the_map_says(
     rows: tuple[NDArray[np.int32], NDArray[np.float16], NDArray[np.float16]],
@@ -139,7 +139,7 @@ def test_many_rows_are_merged_in_parts_without_seams(monkeypatch: pytest.MonkeyP
         np.testing.assert_array_equal(ours, theirs)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=stored())
 def test_rows_have_a_canonical_form(
     rows: tuple[NDArray[np.int32], NDArray[np.float16], NDArray[np.float16]],

@@ -44,7 +44,7 @@ def assert_same(found: Distributions, expected: Distributions) -> None:
         assert getattr(found, name).dtype == array.dtype, name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(0, 9), max_size=9),
     shard_rows=st.integers(1, 60),

@@ -63,7 +63,7 @@ def test_any_spelling_is_mapped_however_far() -> None:
 pieces = st.lists(st.text("ab\u2581<", min_size=0, max_size=5), max_size=10)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(source=pieces, target=pieces)
 def test_map_is_the_first_of_the_nearest_in_id_order(source: list[str], target: list[str]) -> None:
     ours, theirs = Spellings(tuple(source), "\u2581"), Spellings(tuple(target), "\u0120")

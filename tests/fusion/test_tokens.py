@@ -57,7 +57,7 @@ def test_bytes_of_the_tokens_are_the_text(name: str, text: str) -> None:
     assert (found.ends[-1] if text else len(found.ends)) == len(text.encode())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_any_text_is_covered_to_its_last_byte(text: str) -> None:
     for name in LOSSLESS:
@@ -358,7 +358,7 @@ def spans_cover_once(name: str, text: str) -> None:
         assert all(r == s or b" " + r == s for r, s in zip(read, spelled, strict=True))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     name=st.sampled_from(sorted(ALL)),
     text=st.text(st.sampled_from("aTe \t\r\n\x00.é\u0301日本语हिन्दी한😀👍🏽\u200dшع"), max_size=30),
@@ -421,7 +421,7 @@ def claim_is_true(tokenizer: Any, text: str, end: int, read: bytes) -> bool:
     return read.translate(None, WHITE_SPACE) == expected
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     name=st.sampled_from(sorted(TOYS)),
     text=st.text(

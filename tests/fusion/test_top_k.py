@@ -24,7 +24,7 @@ def test_top_k_by_hand() -> None:
     assert [a.dtype for a in found] == [np.int32, np.float16, np.float32, np.float32]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.1, 3.0, 100.0]), k=st.integers(1, 20))
 def test_kept_and_left_over_are_everything(seed: int, scale: float, k: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -120,7 +120,7 @@ def by_way(way: str, logits: torch.Tensor, gold: torch.Tensor, k: int) -> TopK:
         return top_k(logits, gold, k)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     way=st.sampled_from(sorted(WAYS)),
     kind=st.sampled_from(["different", "ties", "equal", "impossible"]),

@@ -138,7 +138,7 @@ short = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(source=short, target=short, threshold=st.sampled_from([0.0, 0.2, 0.34, 0.5, 0.8]))
 def test_minimum_edit_is_the_definition(source: list[bytes], target: list[bytes], threshold: float) -> None:
     ours, theirs = table(*source), table(*target)

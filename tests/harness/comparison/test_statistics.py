@@ -86,7 +86,7 @@ class TestPermutation:
     def test_says_nothing_where_nothing_can_be_said(self, d: list[float]) -> None:
         assert paired_permutation(d, 100, rng()) == 1.0
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(DIFFERENCES)
     def test_order_and_direction_do_not_matter(self, d: list[float]) -> None:
         p = paired_permutation(d, 500, rng())
@@ -130,7 +130,7 @@ class TestBootstrap:
             self.interval(jittered, resamples=20_000), abs=0.01
         )
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(DIFFERENCES)
     def test_order_does_not_matter_and_swapping_mirrors(self, d: list[float]) -> None:
         low, high = self.interval(d)

@@ -34,7 +34,7 @@ def an_item(**changes: Any) -> Item:
     return plain.model_copy(update=changes)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=st.lists(ITEMS, max_size=6))
 def test_what_is_read_equals_what_was_written(tmp_path: Path, items: list[Item]) -> None:
     write_items(tmp_path / "items.parquet", items)

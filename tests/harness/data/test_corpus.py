@@ -103,7 +103,7 @@ def test_a_documents_limit_is_a_seeded_sample_and_not_the_first(tmp_path: Path) 
     assert chosen(50, 0)[:20] == chosen(20, 0)  # more documents add to fewer
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1), st.integers(1, 200))
 def test_max_bytes_is_kept_and_no_character_is_torn(texts: list[str], limit: int) -> None:
     candidates = [Document(str(i), "p", text) for i, text in enumerate(texts)]

@@ -24,7 +24,7 @@ from harness.suite.run_options import RunOptions
 from tests.conftest import CHECKOUT, MadeOnce
 from tests.harness.observers import Silent
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.minutes]
 
 BASELINE = CHECKOUT / "results" / "baselines" / "micro.json"
 FUSED = ("training/fused", "scoring/fused")

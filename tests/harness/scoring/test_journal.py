@@ -76,7 +76,7 @@ def test_a_part_is_written_after_so_many_answers_or_seconds(
     assert len(list(tmp_path.iterdir())) == parts
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), cut=st.booleans())
 def test_a_damaged_part_is_dropped_and_the_others_stay(place: float, cut: bool, tmp_path: Path) -> None:
     """Cut short, or one byte turned over: nothing that is read is other than it was written."""

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.scoring.shared_prefix.packing import pack
@@ -74,7 +74,6 @@ def replayed(whole: list[Tokens], pack_tokens: int, free: list[int]) -> tuple[li
     return read, count
 
 
-@settings(deadline=None)
 @given(sequences(), st.integers(1, 60))
 def test_every_sequence_is_read_once_behind_its_own_trunk(
     case: tuple[list[Tokens], list[int]], pack_tokens: int
@@ -85,7 +84,6 @@ def test_every_sequence_is_read_once_behind_its_own_trunk(
     assert distinct_tokens(whole) <= count <= sum(map(len, whole))
 
 
-@settings(deadline=None)
 @given(sequences())
 def test_in_one_pack_no_token_is_read_twice(case: tuple[list[Tokens], list[int]]) -> None:
     whole, free = case
@@ -159,7 +157,6 @@ def test_prompts_that_share_too_little_are_one_group_without_a_trunk() -> None:
     assert sorted(group.sequences) == [0, 1, 2, 3]
 
 
-@settings(deadline=None)
 @given(sequences())
 def test_groups_hold_every_sequence_once_and_leave_a_token_of_each(
     case: tuple[list[Tokens], list[int]],
