@@ -1,8 +1,8 @@
-"""Models answer benchmarks, through lm-eval as a library; no other room imports lm_eval.
+"""Scoring of models on benchmarks, with lm-eval as a library; no other package imports lm_eval.
 
-`validate_benchmarks`, `datasets_of`, `describe_tasks` and `task_fingerprint` serve
-planning; `load_lm` and `score_with_journal` score. lm-eval itself (nine seconds of import)
-is imported inside the functions that need it.
+`validate_benchmarks`, `datasets_of`, `describe_tasks` and `task_fingerprint` are for
+planning a run; `load_lm` and `score_with_journal` score a model. lm-eval takes nine seconds
+to import, so it is imported inside the functions that need it.
 
 Never here: a statistic (`comparison`), a model-written program that runs outside `sandbox`.
 """

@@ -27,7 +27,7 @@ def missing_languages(tasks: Iterable[Any]) -> tuple[str, ...]:
 
 
 def program_parts(task: Any) -> dict[str, Any]:
-    """What verdicts on a task's programs depend on: its language's entry, and the toolchain's version."""
+    """What verdicts on a task's programs depend on: the language's entry and its toolchain version."""
     if (name := language_of(task)) is None:
         return {}
     tools = toolchain(name)
@@ -41,10 +41,12 @@ def is_run(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> bool
 
 
 def require_trials(tasks: Iterable[Any]) -> None:
-    """Before anything is generated: the sandbox in force tells right from wrong in these tasks' languages.
+    """Check that the current sandbox judges trial programs correctly in the language of every task.
+
+    Called before anything is generated.
 
     Raises:
-        InputError: one does not.
+        InputError: a trial program was judged wrongly.
     """
     for language in dict.fromkeys(filter(None, map(language_of, tasks))):
         if backend := backend_in_force():
@@ -60,7 +62,10 @@ def how_executed(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:
 
 
 def pooling_mistakes(tasks: Tasks) -> list[str]:
-    """A benchmark of several languages of which only some can be run: its items could not be compared."""
+    """Errors for a benchmark of several languages of which only some can be run here.
+
+    Its items could not be compared.
+    """
     missing = missing_languages(tasks.values())
     if not missing or all(missing_languages([task]) for task in tasks.values()):
         return []

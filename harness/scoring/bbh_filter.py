@@ -1,13 +1,13 @@
 r"""An additional answer filter for BBH, whose official regular expression loses a character.
 
-BBH's official few-shot tasks take what `(?<=the answer is )(.*)(?=.)` matches. The look-ahead wants one more
-character on the line, whichever it is: "the answer is (A)." gives "(A)", but "the answer is (A)" gives "(A",
-which is scored as wrong. Models that end without a period are then ranked by their punctuation.
+BBH's official few-shot tasks extract the answer with `(?<=the answer is )(.*)(?=.)`. The look-ahead requires
+one more character on the line: "the answer is (A)." gives "(A)", but "the answer is (A)" gives "(A", which is
+scored as wrong. A model that does not end its answer with a period therefore gets a lower score.
 
-The official filter stays what it is and stays the default. Every task with exactly this expression gets one
-more, `get-answer-whole`, over the same generations: from "the answer is " to the end of the line, one final
-period dropped. A suite chooses it with `filter: get-answer-whole`; without that, items carry its scores
-beside the official ones as `exact_match,get-answer-whole`.
+The official filter is unchanged and stays the default. Every task with exactly this expression gets a second
+filter, `get-answer-whole`, on the same generations: it takes the text from "the answer is " to the end of the
+line and drops one final period. A suite chooses it with `filter: get-answer-whole`; otherwise items contain
+its score beside the official one, as `exact_match,get-answer-whole`.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from typing import Any
 
 NAME = "get-answer-whole"
 DEFECTIVE = "(?<=the answer is )(.*)(?=.)"
-WHOLE = r"(?m)(?<=the answer is )(.*?)\.?[^\S\n]*$"  # white space at the line's end is no answer
+WHOLE = r"(?m)(?<=the answer is )(.*?)\.?[^\S\n]*$"  # without white space at the end of the line
 
 
 def add_whole_answer(task: Any) -> None:
     """Give `task` the filter `get-answer-whole` if one of its filters loses the last character.
 
-    Its configuration names the new filter too, so that the task's fingerprint knows of it.
+    The filter is added to the task's configuration too, so that it is part of the task's fingerprint.
     """
     official = next((f for f in task.config.filter_list or () if _is_defective(f)), None)
     if official is None:

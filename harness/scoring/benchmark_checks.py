@@ -25,9 +25,11 @@ from harness.suite.spec import BenchmarkSpec
 
 
 def validate_benchmarks(benchmarks: Sequence[BenchmarkSpec], options: ScoringOptions) -> list[str]:
-    """Mistakes as sentences, each with the nearest valid name or the remedy: unknown tasks, metrics and
-    filters, datasets that are missing, gold templates that give nothing, few-shot that a task ignores,
-    code that would be run without the suite saying so. Downloads what is missing unless `options.offline`.
+    """All errors in the benchmarks as sentences, each with the nearest valid name or with what to do.
+
+    Finds unknown tasks, metrics and filters, missing datasets, gold templates that render to nothing,
+    few-shot numbers that a task ignores, and model-written code that the suite does not declare.
+    Downloads missing datasets unless `options.offline`.
     """
     return backend_mistakes(options) + [
         f"benchmark {benchmark.name}: {mistake}"
@@ -91,17 +93,17 @@ def _first_gold(task: Any, template: str) -> str:
 
 
 def score_names(benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> list[str]:
-    """Every metric under every filter, by the names that items have; the chosen filter's first."""
+    """Names of all scores in an item: every metric under every filter, those of the chosen filter first."""
     metrics, chosen = metric_names(task, options), chosen_filter(benchmark, task)
     others = [name for name in filter_names(task) if name != chosen]
     return [score_name(metric, name, chosen) for name in (chosen, *others) for metric in metrics]
 
 
 def metric_names(task: Any, options: ScoringOptions) -> list[str]:
-    """The metrics a task gives per document, in its own order.
+    """Names of the metrics that a task gives per document, in its order.
 
-    A metric's function may give others than the name it is listed under (`pass_at_k` gives `pass@1`), so the
-    first document is judged with an empty answer; where a task cannot take that, its list has to do.
+    A metric's function may return other names than the one it is listed under (`pass_at_k` returns `pass@1`),
+    so the first document is scored with an empty answer. If that fails, the task's list of metrics is used.
     """
     try:
         with environment(options, "inspect"):

@@ -1,8 +1,8 @@
 """Index of lm-eval's tasks: their names, YAML files and datasets.
 
-lm-eval's own index parses all of its 14,000 YAML files (11 s). A benchmark needs a handful, so the folders
-that declare the wanted names are found by text first, and only these are indexed. The full index is left for
-what spreads over folders: tags, and groups whose members live elsewhere.
+lm-eval's own index parses all of its 14,000 YAML files (11 s), but a benchmark needs only a few. A text
+search finds the folders that declare the requested names, and only these are indexed. The full index is used
+only for names that span several folders: tags, and groups with members in other folders.
 """
 
 import re
@@ -24,7 +24,7 @@ _TAG = re.compile(rb"-[ ]*" + _NAME)
 
 
 def task_manager(names: Sequence[str], options: ScoringOptions) -> Any:
-    """An lm-eval TaskManager that knows `names` if any does; kept for the process."""
+    """lm-eval TaskManager that contains all of `names` that exist; cached for the process."""
     own = _manager((), options.task_folders)
     missing = tuple(sorted(set(names) - set(own.all_tasks)))
     if not missing:
@@ -45,9 +45,9 @@ def unknown_tasks(names: Sequence[str], options: ScoringOptions) -> list[str]:
 
 
 def datasets_of(benchmark: BenchmarkSpec, options: ScoringOptions) -> list[DatasetRef]:
-    """The hub datasets that a benchmark's tasks read, without reading them; unknown tasks give none.
+    """Hub datasets that a benchmark's tasks use, found without loading them.
 
-    Tasks whose items come from code or from local files have none.
+    Unknown tasks, and tasks whose items come from code or local files, contribute none.
     """
     index = task_manager(benchmark.tasks, options).task_index
     configs = [config for name in benchmark.tasks for config in _configs(index, name, {})]
@@ -81,7 +81,7 @@ def _configs(index: Any, name: str, overrides: dict[str, Any]) -> Iterator[dict[
 
 
 def _is_whole(index: Any, name: str) -> bool:
-    """Whether a name and all that it consists of are indexed."""
+    """Whether a task or group and all of its members are in the index."""
     entry = index.get(name)
     if entry is None or entry.cfg is None:
         return False
@@ -93,7 +93,7 @@ def _is_whole(index: Any, name: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _manager(folders: tuple[Path, ...] | None, own: tuple[Path, ...]) -> Any:
-    """A TaskManager over these lm-eval folders (None: all of them) and our own, which win."""
+    """TaskManager for these lm-eval folders (None: all) and our own, which take precedence."""
     from lm_eval.tasks import TaskManager
 
     paths = [*(folders or ()), *own]
@@ -102,10 +102,10 @@ def _manager(folders: tuple[Path, ...] | None, own: tuple[Path, ...]) -> Any:
 
 
 def _declaring_folders(names: Sequence[str]) -> tuple[tuple[Path, ...], set[str]]:
-    """lm-eval's folders whose YAML declares one of `names`, and the names that appear nowhere."""
+    """lm-eval folders whose YAML declares one of `names`, and the names that no folder declares."""
     places = _declarations()
     folders = {folder for name in names for folder in places.get(name, ())}
-    # Later folders win in this index, earlier ones in the full one.
+    # Of equal names, this index keeps the one in the last folder, the full index the one in the first.
     return tuple(sorted(folders, reverse=True)), {name for name in names if name not in places}
 
 

@@ -21,16 +21,16 @@ _PROMPT: ContextVar[str] = ContextVar("prompt", default="")
 
 
 class SwitchedCodeEval(CodeEval):
-    """`code_eval` that executes only where execution was allowed.
+    """`code_eval` that executes programs only where its mode allows it.
 
-    Modes: "inspect" answers 0 and executes nothing (tasks are only being looked at); "refused" is an error;
-    "sandbox" and "reduced" execute in this machine's best sandbox, "subprocess" with limits alone.
+    Modes: "inspect" returns 0 and executes nothing (for inspecting tasks); "refused" raises an error;
+    "sandbox" and "reduced" execute in this machine's best sandbox, "subprocess" with resource limits only.
     """
 
     mode: CodeEvalMode = "refused"
 
     def compute(self, **asked: Any) -> tuple[dict[str, float], CodeEvalResults]:
-        """As `CodeEval.compute`, with the mode's backend and the prompt of the item that is being judged.
+        """Do what `CodeEval.compute` does, with the mode's backend and the prompt of the current item.
 
         Raises:
             InputError: in mode "refused".
@@ -40,12 +40,12 @@ class SwitchedCodeEval(CodeEval):
         return super().compute(**{"backend": self.backend(), "given": _PROMPT.get(), **asked})
 
     def backend(self) -> Backend:
-        """How the mode confines programs. InputError where it is refused, or no sandbox works here."""
+        """The backend that runs programs in this mode; InputError if refused or no sandbox works."""
         if self.mode == "refused":
             raise InputError(
                 "a task wants to run model-written code, which is refused without a sandbox",
-                remedy="`fusegauge doctor` says what a sandbox lacks here; give --unsafe-no-sandbox if you "
-                "trust the models, or leave the benchmark out",
+                remedy="`fusegauge doctor` shows what is missing for a sandbox here; give "
+                "--unsafe-no-sandbox if you trust the models, or leave the benchmark out",
             )
         return Unconfined() if self.mode == "subprocess" else required()
 
@@ -55,7 +55,7 @@ _CODE_EVAL = SwitchedCodeEval()
 
 @contextmanager
 def code_eval(mode: CodeEvalMode) -> Iterator[None]:
-    """Within the block, `evaluate.load("code_eval")` is ours, in this mode."""
+    """Context in which `evaluate.load("code_eval")` returns our metric in the given mode."""
     import evaluate
 
     original = evaluate.load
@@ -70,7 +70,7 @@ def code_eval(mode: CodeEvalMode) -> Iterator[None]:
 
 
 def backend_in_force() -> Backend | None:
-    """How programs are confined within the innermost `code_eval` block; None where none is to be run.
+    """The backend of the innermost `code_eval` block; None in mode "inspect", which runs nothing.
 
     Raises:
         InputError: execution is refused, or no sandbox works here.
@@ -96,13 +96,13 @@ def judged(programs: Sequence[Program]) -> dict[str, float]:
         SandboxError: the sandbox failed.
     """
     backend = backend_in_force()
-    if backend is None:  # the task is only being looked at
+    if backend is None:  # the task is only inspected
         return scores([ProgramVerdict(Ruling.ERROR)] * len(programs))
     return scores(judge_programs(programs, backend))
 
 
 def scores(verdicts: Sequence[ProgramVerdict]) -> dict[str, float]:
-    """pass@k for every k that the samples allow, and the shares that compile and that time out."""
+    """pass@k for every usual k up to the number of samples, and the shares that compile and that time out."""
     n = len(verdicts)
     passed = sum(verdict.passed for verdict in verdicts)
     return {

@@ -1,7 +1,8 @@
 """Fingerprint of a benchmark: a hash of all that its items depend on besides the model.
 
-A stage that is keyed by it is never served stale: changed data, task, template, few-shot, limit or seed give
-another hash. Where the data came from does not matter (mirror or hub), nor where the checkout lies.
+It is part of the cache keys of stages: a change of the data, task, template, few-shot examples, limit or seed
+changes the hash, so no outdated result is reused. The hash does not depend on whether the data came from the
+mirror or the hub, nor on the folder of the checkout.
 """
 
 import functools
@@ -25,9 +26,9 @@ _PLACES = frozenset({"config_source"})  # where a configuration was read from
 
 
 def task_fingerprint(benchmark: BenchmarkSpec, options: ScoringOptions) -> str:
-    """Hash of tasks' configuration (functions by the source of their file), documents, few-shot and seed.
+    """Hash of tasks' configuration (functions by their source file), documents, few-shot examples and seed.
 
-    Not part of it: model, device, dtype and batch size, which do not change what is asked.
+    Model, device, dtype and batch size are excluded, because they do not change the requests.
 
     Raises:
         InputError: unknown task, or a dataset that cannot be read.
@@ -58,13 +59,13 @@ def _task_parts(name: str, benchmark: BenchmarkSpec, task: Any, options: Scoring
 
 
 def _executes(options: ScoringOptions) -> str:
-    """Whether programs are run; how they are confined changes no honest program's verdict."""
+    """Whether programs are run; the kind of sandbox does not change the verdict on a well-behaved program."""
     return "refused" if options.execution == "refused" else "run"
 
 
 def _deciding(name: str, benchmark: BenchmarkSpec, task: Any, options: ScoringOptions) -> list[Any]:
-    """The documents that decide what is asked: those that are scored, and where their few-shot examples are
-    drawn one document after the other, all."""
+    """Documents that the requests depend on: the scored ones; all of them where few-shot examples are drawn
+    for one document after the other."""
     documents = list(task.eval_docs)
     if draws_in_sequence(task, effective_fewshot(benchmark, task)):
         return documents
@@ -91,12 +92,12 @@ def described(value: Any) -> Any:
 
 
 def _code_of(function: Any) -> str:
-    """Name and the hash of the whole file that defines it: helpers in that file count too."""
+    """A function's name and the hash of the whole file that defines it, so that its helpers count too."""
     named = function if hasattr(function, "__qualname__") else type(function)
     try:
         path = Path(inspect.getfile(inspect.unwrap(named)))
         source = sha256_file(path)
-    except (TypeError, OSError):  # built in, or made at run time
+    except (TypeError, OSError):  # built in, or created at run time
         source = ""
     return f"{named.__qualname__}:{source}"
 

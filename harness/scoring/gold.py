@@ -1,10 +1,10 @@
-"""The gold continuation of a document and its bits per byte.
+"""Gold continuations of documents, their log-likelihood and bits per byte.
 
-    bits per byte = -log p(gold | prompt) / (ln 2 * UTF-8 bytes of what was scored)
+    bits per byte = -log p(gold | prompt) / (ln 2 * UTF-8 bytes of the scored text)
 
-What was scored is the continuation with its leading delimiter, and white space that ends the prompt: lm-eval
-moves that over to the continuation before it tokenises. Bytes do not depend on a tokenizer, so the number
-compares models that tokenise differently.
+The scored text is the continuation with its leading delimiter, plus white space at the end of the prompt,
+which lm-eval moves to the continuation before it tokenises. Bytes do not depend on the tokenizer, so models
+with different tokenizers can be compared.
 """
 
 import sys
@@ -22,9 +22,9 @@ LOGITS_AT_ONCE = 1 << 28  # numbers; 1 GB in float32
 
 @dataclass(frozen=True)
 class Gold:
-    """The true answer: `text` for people, `continuation` as it follows `context` in the prompt's format.
+    """Gold answer of a document: `text` for display, `continuation` as it follows `context` in the prompt.
 
-    `loglikelihood` (nats) is known where the task itself scored this continuation.
+    `loglikelihood` (nats) is set where the task itself requested it for this continuation.
     """
 
     text: str
@@ -39,13 +39,13 @@ def scored_bytes(gold: Gold) -> int:
 
 
 def bits_per_byte(gold: Gold, loglikelihood: float | None) -> float | None:
-    """None where nothing was scored."""
+    """Bits per byte of a gold continuation; None where nothing was scored."""
     size = scored_bytes(gold)
     return None if loglikelihood is None or not size else -loglikelihood / (log(2) * size)
 
 
 def template_gold(task: Any, template: str, doc: Any, context: str) -> Gold:
-    """Gold rendered by a benchmark's own jinja template over the document."""
+    """Gold answer rendered from a document with the benchmark's own jinja template."""
     from lm_eval.utils import apply_template
 
     text = str(apply_template(template, doc))
@@ -53,7 +53,7 @@ def template_gold(task: Any, template: str, doc: Any, context: str) -> Gold:
 
 
 def delimited(task: Any, context: str, text: str) -> str:
-    """`text` behind the task's delimiter, unless white space already stands between prompt and text."""
+    """`text` preceded by the task's delimiter, unless white space already separates prompt and text."""
     from lm_eval.api.utils import requires_delimiter
 
     if not text:
@@ -62,9 +62,10 @@ def delimited(task: Any, context: str, text: str) -> str:
 
 
 def target_gold(task: Any, benchmark: BenchmarkSpec, doc: Any, context: str) -> Gold:
-    """Gold of a task that generates: the benchmark's template, else the task's target (the first of several).
+    """Gold answer of a generation task: the benchmark's template, else the task's (first) target.
 
-    A task that executes code has its tests as target, and these are no continuation of the prompt.
+    The target of a task that executes code is its tests. They do not continue the prompt, so the
+    continuation is empty.
     """
     if benchmark.gold is not None:
         return template_gold(task, benchmark.gold, doc, context)
@@ -77,7 +78,7 @@ def target_gold(task: Any, benchmark: BenchmarkSpec, doc: Any, context: str) -> 
 
 
 def choice_gold(task: Any, doc: Any, arguments: Sequence[Any], loglikelihoods: Sequence[float]) -> Gold:
-    """Gold of a multiple-choice document, from the requests that the task itself made."""
+    """Gold answer of a multiple-choice document, from the task's own requests."""
     choices = [str(choice) for choice in task.doc_to_choice(doc)]
     index = gold_index(task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc), choices)
     if index is None:
@@ -106,12 +107,13 @@ def score_continuations(
 ) -> list[float | None]:
     """Log-likelihood (nats) of each continuation; None where nothing can be scored.
 
-    `f(` and `)` may be one token: then the prompt's tokens are all there is, and lm-eval would stop there. A
-    model that does not say how it tokenises (one behind a server) is asked for every continuation.
+    Where prompt and continuation share a token (`f(` and `)` may be one), no token is left for the
+    continuation and lm-eval would fail, so such a pair is not requested. If the tokenizer is unknown (a model
+    behind a server), every continuation is requested.
 
     Args:
         lm: an lm_eval.api.model.LM of any class.
-        ask: takes requests to it, where something stands between; None: its own `loglikelihood`.
+        ask: function that sends the requests (for example through a cache); None: `lm.loglikelihood`.
     """
     from lm_eval.api.instance import Instance
 
@@ -138,7 +140,7 @@ def rows_at_once(tokens: int, vocabulary: int, batch_size: int) -> int:
 def _answered(
     ask: Callable[[list[Any]], Sequence[Any]], requests: list[Any], *, asks_a_server: bool
 ) -> list[float | None]:
-    # how lm-eval says that a server gives no log-probabilities; here it would be an error of our own
+    # lm-eval raises AssertionError if a server gives no log-probabilities; from a local model it is a bug
     refusals = (NotImplementedError, AssertionError) if asks_a_server else (NotImplementedError,)
     try:
         answers = ask(requests)

@@ -1,10 +1,11 @@
 """Journal of responses: one model's answers to one benchmark, on disk as they come, to resume a killed run.
 
-A journal is a folder of parquet files `answers-000001.parquet`, ..., each written aside and moved into place.
-Columns: request (hex SHA-256 over kind and arguments), item (the document's id without the number of a
-repetition, or null), kind (`loglikelihood`, `loglikelihood_rolling`, `generate_until`), loglikelihood
-(float64, nats, or null), greedy (bool or null), text (or null). The folder belongs to one model, one
-configuration of tasks, data, few-shot and seed: nothing of these is in the key of a request but its text.
+A journal is a folder of parquet files `answers-000001.parquet`, ..., each written to a temporary file and
+then renamed. Columns: request (hex SHA-256 of kind and arguments), item (the document's id without the suffix
+of a repeated document, or null), kind (`loglikelihood`, `loglikelihood_rolling`, `generate_until`),
+loglikelihood (float64, nats, or null), greedy (bool or null), text (or null). A folder is for one model and
+one configuration of tasks, data, few-shot examples and seed, because the key of a request contains only its
+text.
 """
 
 import json
@@ -31,7 +32,7 @@ class Response:
     kind: str
     item: str | None = None
     loglikelihood: float | None = None  # nats; of loglikelihood and loglikelihood_rolling
-    greedy: bool | None = None  # of loglikelihood: whether each token is the likeliest
+    greedy: bool | None = None  # of loglikelihood: whether every token is the most likely one
     text: str | None = None  # of generate_until
 
     @property
@@ -47,8 +48,9 @@ class Response:
 
 
 def request_key(kind: str, arguments: Sequence[Any]) -> str | None:
-    """The key of a request; None where a second asking may be answered otherwise, or its arguments (pictures,
-    sounds) are no text: such requests are not in any journal.
+    """Key of a request; None for requests that are never stored in a journal.
+
+    These are sampled generations, whose response may differ each time, and requests with images or audio.
     """
     if kind == "generate_until" and _is_sampled(arguments[1]):
         return None
@@ -94,7 +96,7 @@ class Journal:
         self._written = time.monotonic()
 
     def get(self, request: str | int) -> Response | None:
-        """The response to a request; None for one that is not here (a number never is: see `request_key`)."""
+        """The stored response to a request, or None; requests without a key (numbers) are never stored."""
         return self._responses.get(str(request))
 
     def add(self, response: Response) -> None:
@@ -139,7 +141,7 @@ def _read_part(path: Path) -> list[Response]:
     try:
         table = parquet.ParquetFile(path, page_checksum_verification=True).read()
         known = table.schema.equals(_schema())
-    except (arrow.ArrowException, OSError, ValueError):  # ValueError: column names that are no UTF-8
+    except (arrow.ArrowException, OSError, ValueError):  # ValueError: column names that are not UTF-8
         return []
     return [Response(**row) for row in table.to_pylist()] if known else []
 
@@ -152,7 +154,7 @@ def _schema() -> Any:
     return arrow.schema([(name, types[name]) for name in Response.__dataclass_fields__])
 
 
-RequestId = str | int  # a request's key; a number in its call for one that is in no journal
+RequestId = str | int  # a request's key; for requests without one, the index in their call
 
 
 class JournaledLM:
@@ -170,13 +172,13 @@ class JournaledLM:
     def __init__(self, lm: Any, journal: Journal, report: OnProgress | None = None) -> None:
         from lm_eval.api.model import LM
 
-        LM.register(JournaledLM)  # lm-eval takes nothing but an instance of its own base class
+        LM.register(JournaledLM)  # lm-eval accepts only instances of its own base class
         self.lm = lm
         self.computed = 0
         self._journal = journal
         self._report = report
         self._seen: set[str] = set()
-        self._waiting: dict[RequestId, Any] = {}  # lm_eval.api.instance.Instance that the model is working on
+        self._waiting: dict[RequestId, Any] = {}  # lm_eval.api.instance.Instance without a response yet
         self._done = self._total = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -207,7 +209,7 @@ class JournaledLM:
         return self._answer("generate_until", requests, settings)
 
     def add_partial(self, kind: str, arguments: Sequence[Any], result: Any) -> None:
-        """lm-eval's hook. Only what was asked is kept: some classes tell of arguments they have changed."""
+        """lm-eval's cache hook. Ignores unknown requests, since some classes report modified arguments."""
         if key := request_key(kind, arguments):
             self._keep(key, kind, result)
 
@@ -231,7 +233,7 @@ class JournaledLM:
 
     def _keep(self, slot: RequestId, kind: str, result: Any) -> None:
         request = self._waiting.pop(slot, None)
-        if request is None:  # kept before, or never asked
+        if request is None:  # already stored, or never requested
             return
         if isinstance(slot, str) and (response := response_to(slot, kind, _item(request), result)):
             self._journal.add(response)

@@ -1,8 +1,8 @@
 """Sampling of documents under a benchmark's limit, and few-shot examples that do not depend on it.
 
-The first so many of a file are no sample: data sets are often sorted by topic or difficulty. Every document
-has a place of its own in a seeded order, so a larger limit holds all items of a smaller one, and the file's
-order does not matter.
+The first documents of a file are not a random sample, because datasets are often sorted by topic or
+difficulty. Here documents are ordered by a hash with the seed. A larger limit therefore contains all items of
+a smaller one, and the order in the file does not matter.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from harness.scoring.samples import doc_hash
 
 
 def chosen(task: str, documents: Sequence[Any], limit: int | None, seed: int) -> Sequence[int]:
-    """Indices, ascending, of the documents that are scored: all without a limit, else the `limit` documents
-    whose SHA-256 over seed, task name and document hash is smallest.
+    """Indices, ascending, of the documents that are scored.
 
-    A document that occurs again has the same hash and comes after its first occurrence, so that ids
+    Without a limit these are all; else the `limit` documents with the smallest SHA-256 of seed, task name and
+    document hash. A repeated document has the same hash and comes after its first occurrence, so ids
     (`item_ids`) do not depend on the limit.
     """
     if limit is None or limit >= len(documents):
@@ -41,7 +41,7 @@ class ReplayedSampler:
         self._documents = documents
         self._chosen = chosen
         self._asked = iter(chosen)
-        self._next = 0  # the first document that has not drawn
+        self._next = 0  # index of the first document without a draw
 
     def set_rnd(self, rnd: int | None) -> "ReplayedSampler":
         """Seed the generator and restart at the first document."""
@@ -50,11 +50,11 @@ class ReplayedSampler:
         return self
 
     def sample(self, n: int, eval_doc: Any = None, **others: Any) -> Any:
-        """The examples of the next chosen document: after the draws of all documents before it.
+        """Few-shot examples of the next chosen document, after the draws of all documents before it.
 
         Args:
-            n: how many.
-            eval_doc: the document, where it may be among the examples; it must not be drawn then.
+            n: number of examples.
+            eval_doc: the document itself, where it may be among the examples and must not be drawn.
         """
         index = next(self._asked)
         for skipped in self._documents[self._next : index]:

@@ -40,10 +40,10 @@ class LoadedLM:
 
 
 def load_lm(folder: Path, options: ScoringOptions, *, bos: bool | None = None) -> LoadedLM:
-    """Load a model and its tokenizer from a local folder; the last one loaded is kept in memory.
+    """Load a model and its tokenizer from a local folder; the last model stays in memory.
 
     Args:
-        bos: begin every text with the beginning-of-text token; None leaves it to the tokenizer.
+        bos: whether every text begins with the beginning-of-text token; None: as the tokenizer does.
 
     Raises:
         InputError: the folder holds no model, or the backend cannot be used.
@@ -83,7 +83,7 @@ def _weights_state(folder: Path) -> tuple[int, ...]:
     return tuple(f.stat().st_mtime_ns for f in files)
 
 
-FOLDER = "{folder}"  # in an argument of a backend: where the model lies
+FOLDER = "{folder}"  # placeholder for the model's folder in a backend's arguments
 
 
 def backend_mistakes(options: ScoringOptions) -> list[str]:
@@ -96,7 +96,7 @@ def backend_mistakes(options: ScoringOptions) -> list[str]:
 
 
 def backend_names() -> list[str]:
-    """lm-eval's names of model classes, ours among them."""
+    """Names of all model classes that lm-eval knows, including ours."""
     from lm_eval.api.registry import model_registry
 
     register()
@@ -104,7 +104,7 @@ def backend_names() -> list[str]:
 
 
 def build_lm(folder: Path, options: ScoringOptions, device: str, bos: bool | None) -> Any:
-    """An lm_eval.api.model.LM for the model in a local folder.
+    """Build an lm_eval.api.model.LM for the model in a local folder.
 
     Raises:
         InputError: an unknown backend, one whose package is not installed, or arguments it does not take.
@@ -117,7 +117,7 @@ def build_lm(folder: Path, options: ScoringOptions, device: str, bos: bool | Non
     try:
         chosen = get_model(options.backend)
         return chosen(**(_taken(chosen, _ours(folder, options, device, bos)) | given))
-    except Exception as error:  # each class has its own way to say what it lacks
+    except Exception as error:  # each class raises its own kind of error for what is missing
         if options.backend == NAME and not given:
             raise
         raise InputError(
@@ -147,7 +147,7 @@ def _placed(value: Any, folder: Path) -> Any:
 
 
 def _taken(chosen: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those arguments that a class names, itself or by the classes it passes the rest on to."""
+    """The arguments that a class accepts, in its own `__init__` or, through **kwargs, in its parents'."""
     names = set(_parameters(chosen))
     return {key: value for key, value in arguments.items() if key in names}
 

@@ -15,15 +15,15 @@ Execution = Literal["sandbox", "reduced", "subprocess", "refused"]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringOptions(DataAccess):
-    """Settings of one scoring; equal settings give equal items."""
+    """Settings for scoring; equal settings give equal items."""
 
     device: str = "auto"
     dtype: str = "float32"
-    batch_size: int = 8  # of a backend that does not look after its memory itself
+    batch_size: int = 8  # for backends that do not choose their batch size themselves
     backend: str = "fusegauge"  # lm-eval's name of the model class
     backend_args: str = "{}"  # further arguments of that class, a JSON object
     seed: int = 1234  # of few-shot sampling and of every generator lm-eval seeds
-    execution: Execution = "refused"  # what happens to model-written code
+    execution: Execution = "refused"  # how model-written code is executed
     task_folders: tuple[Path, ...] = ()  # lm-eval task YAML of our own
     bits_per_byte: bool = True
 
@@ -56,7 +56,7 @@ def execution(*, unconfined: bool) -> Execution:
 
 
 def is_micro(loaded: LoadedSuite) -> bool:
-    """Whether every model that writes code is one that this project ships (or one trained from it)."""
+    """Whether every model that writes code is one that this project ships, or one trained from it."""
     from harness.data.model_files import local_model_folder
 
     shipped = bundled_folder() / "micro" / "models"

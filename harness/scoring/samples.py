@@ -14,7 +14,7 @@ from harness.scoring.gold import Gold, bits_per_byte, choice_gold, first_text, s
 from harness.scoring.tasks import chosen_filter, filter_names, score_name
 from harness.suite.spec import BenchmarkSpec
 
-PROMPT_CHARACTERS = 4000  # of the prompt's end, kept in the item
+PROMPT_CHARACTERS = 4000  # number of characters of the prompt's end that an item keeps
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Answer:
 def answers_of(
     name: str, task: Any, benchmark: BenchmarkSpec, samples: Sequence[Mapping[str, Any]]
 ) -> list[Answer]:
-    """lm-eval's samples of one task as answers, documents in order.
+    """Convert lm-eval's samples of one task to answers, in the order of the documents.
 
-    lm-eval gives one sample for each filter and document. An answer is what the chosen filter made of it, and
-    has the scores of all filters.
+    lm-eval gives one sample for each filter and document. An answer has the prediction of the chosen filter
+    and the scores of all filters.
     """
     chosen = chosen_filter(benchmark, task)
     by_filter = {f: [s for s in samples if s["filter"] == f] for f in filter_names(task)}
@@ -74,8 +74,10 @@ def _scores(by_filter: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str
 
 
 def _loglikelihoods(task: Any, sample: Mapping[str, Any]) -> tuple[float, ...]:
-    """Nats: of every choice in order (without the context-free ones that mutual information asks for), of the
-    target, or of the whole text; none where the task generates."""
+    """Log-likelihoods (nats) of all choices in order, of the target or of the text; none for generation.
+
+    The context-free log-likelihoods that acc_mutual_info needs are left out.
+    """
     filtered = sample["filtered_resps"]
     match task.OUTPUT_TYPE:
         case "multiple_choice":
@@ -109,7 +111,7 @@ def _gold_and_prediction(task: Any, benchmark: BenchmarkSpec, sample: Mapping[st
 
 
 def items_of(answers: Sequence[Answer], loglikelihoods: Sequence[float | None]) -> list[Item]:
-    """Items in the order of `answers`; `loglikelihoods` (nats) of their gold continuations."""
+    """Items in the order of `answers`; `loglikelihoods` (nats) are those of their gold continuations."""
     ids = item_ids((answer.task, doc_hash(answer.doc)) for answer in answers)
     return [_item(*row) for row in zip(ids, answers, loglikelihoods, strict=True)]
 
@@ -131,7 +133,7 @@ def _item(item: str, answer: Answer, loglikelihood: float | None) -> Item:
 
 
 def item_ids(documents: Iterable[tuple[str, str]]) -> list[str]:
-    """Ids from task name and document hash; a document that occurs again gets "-2", "-3", ..."""
+    """Item ids from task names and document hashes; repeated documents get the suffix "-2", "-3", ..."""
     seen: Counter[str] = Counter()
     ids = []
     for task, digest in documents:
@@ -142,7 +144,7 @@ def item_ids(documents: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def doc_hash(doc: Any) -> str:
-    """lm-eval's own `doc_hash`, also for documents that were not run."""
+    """Hash of a document, equal to lm-eval's `doc_hash`; also works for documents that were not run."""
     from lm_eval.utils import handle_non_serializable, hash_string
 
     return str(hash_string(json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)))
@@ -165,10 +167,10 @@ def misnamed_metrics(benchmark: BenchmarkSpec, task: Any) -> list[str]:
 
 
 def require_metrics(benchmark: BenchmarkSpec, answers: Sequence[Answer]) -> None:
-    """Every metric that the benchmark names must have a number for every document.
+    """Check that every metric of the benchmark has a number for every document.
 
     Raises:
-        InputError: a metric that the task does not give, or gives only over all documents together.
+        InputError: the task does not give a metric, or gives it only as an aggregate over all documents.
     """
     for answer in answers:
         for metric in benchmark.metrics:
@@ -180,7 +182,7 @@ def require_metrics(benchmark: BenchmarkSpec, answers: Sequence[Answer]) -> None
                 )
 
 
-# of DROP and BoolQ, of SQuAD and its kin, of CoQA, of RACE
+# columns of DROP and BoolQ, of SQuAD and similar datasets, of CoQA, of RACE
 PASSAGES = ("passage", "context", "story", "article")
 
 

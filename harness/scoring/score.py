@@ -59,18 +59,19 @@ def score_with_journal(
 ) -> Scored:
     """Score one model on one benchmark: one item per document, tasks pooled in the benchmark's order.
 
-    Where model-written code is refused, or cannot be run because its language's toolchain is missing, nothing
-    is generated: items then have no scores, only bits per byte.
+    Where model-written code is refused or its language's toolchain is missing, nothing is generated: items
+    then have no scores, only bits per byte.
 
     Args:
-        journal: folder that keeps answers as they come, for this model, benchmark and options alone; what it
-            holds already is not asked again. None: a killed scoring begins anew.
-        report: hears of progress in answers; their number grows when the gold continuations are asked.
+        journal: folder that caches responses, for this model, benchmark and options only; cached requests are
+            not sent again. None: an interrupted scoring starts over.
+        report: called with the number of responses done and in total; the total grows when the gold
+            continuations are requested.
 
     Raises:
         InputError: unknown task, missing dataset, a metric that the task does not give per document.
     """
-    with environment(options, "inspect"):  # code tasks run a program of their own when they are imported
+    with environment(options, "inspect"):  # code tasks run a program when they are imported
         tasks = build_tasks(benchmark.tasks, options)
     _require_sound(benchmark, tasks)
     draw_samples(benchmark, tasks)
@@ -121,8 +122,8 @@ def _evaluate(
     for task in tasks.values():
         if executes_code(benchmark, task):
             score_ahead(task)
-    # It would describe the machine by running a dozen programs, every time; a run does that once. And
-    # it would ask git for the current folder's commit, too: noise on stderr where that is no repository.
+    # lm-eval would run a dozen programs to describe the machine at every call; a run does that once. It would
+    # also ask git for the current folder's commit, which prints an error outside a repository.
     with (
         replaced(evaluator, "add_env_info", lambda _results: None),
         replaced(evaluator, "get_git_commit_hash", lambda: None),
@@ -198,7 +199,7 @@ def hand_over(task: Any, apply_filters: Callable[..., Any], process_results: Cal
 
 
 def _calls(task: Any) -> list[tuple[Any, list[Any]]]:
-    """The (document, responses) that lm-eval will ask about: filter by filter, documents in order."""
+    """All (document, responses) in lm-eval's scoring order: filter by filter, documents in order."""
     by_doc: dict[int, list[Any]] = {}
     for request in sorted(task.instances, key=lambda request: (request.doc_id, request.idx)):
         by_doc.setdefault(request.doc_id, []).append(request)

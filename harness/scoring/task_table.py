@@ -16,10 +16,10 @@ from harness.suite.spec import BenchmarkSpec, LoadedSuite
 if TYPE_CHECKING:
     from harness.scoring import ScoringOptions, TaskDescription
 
-Points = Callable[[int], float | None]  # items -> the smallest difference that they show
+Points = Callable[[int], float | None]  # number of items -> minimum detectable effect
 
-# Per-document values 0 or 1, so that the comparison's test is McNemar's; of others (f1, chrf) the smallest
-# difference depends on how they spread, which only a run shows.
+# Metrics whose per-document values are 0 or 1, so that the comparison uses McNemar's test. For others (f1,
+# chrf) the minimum detectable effect depends on their spread, which is known only after a run.
 RIGHT_OR_WRONG = frozenset(
     {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "em", "exact_match", "pass@1", "pass_at_1"}
 )
@@ -34,8 +34,11 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """One benchmark. `smallest_points` (percentage points): None where no difference, however large, shows or
-    the metric is not right or wrong. `problems`: why it cannot be scored as things are; `missing` its data.
+    """One benchmark of the table.
+
+    `smallest_points`: minimum detectable effect in percentage points; None where no difference is detectable
+    or the metric is not right or wrong. `problems`: why it cannot be scored; `missing`: datasets that are
+    missing.
     """
 
     capability: str
@@ -45,8 +48,8 @@ class BenchmarkRow:
     smallest_points: float | None
     problems: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    samples: int = 1  # answers per item: of several, the metric is a share
-    left_out: str = ""  # why this machine does not score it, though nothing is wrong with it
+    samples: int = 1  # answers per item; with several, an item's score is a share
+    left_out: str = ""  # why a valid benchmark is not scored on this machine
 
     @property
     def items(self) -> int:
@@ -62,7 +65,7 @@ class BenchmarkRow:
 
     @property
     def measures(self) -> str:
-        """How answers come about and are judged, the headline metric, the worked examples in the prompt."""
+        """How answers are obtained and scored, the headline metric and the number of few-shot examples."""
         kinds = dict.fromkeys(_SENTENCES[task.kind] for task in self.tasks)
         shots = " and ".join(str(n) for n in sorted({task.num_fewshot for task in self.tasks}))
         samples = f" of {self.samples} samples" if self.samples > 1 else ""
@@ -72,8 +75,10 @@ class BenchmarkRow:
 
 @dataclass(frozen=True)
 class CapabilityRow:
-    """The average of a capability's benchmarks, each of which counts the same: it tells as much as
-    `equivalent_items` items of one benchmark."""
+    """Average of a capability's benchmarks with equal weights.
+
+    It is as informative as `equivalent_items` items of one benchmark.
+    """
 
     capability: str
     benchmarks: int
@@ -108,7 +113,7 @@ class TaskTable:
 def task_table(loaded: LoadedSuite, run_options: RunOptions, discordant: float = DISCORDANT) -> TaskTable:
     """Read every benchmark's tasks and data; missing data and errors become problems of its row.
 
-    `discordant`: the share of items on which two models are taken to differ (see harness.comparison.power).
+    `discordant`: assumed share of items that only one of two models answers right (harness.comparison.power).
     """
     options, alpha = scoring_options(loaded, run_options), 1 - loaded.suite.comparison.confidence
     points = partial(_points, alpha=alpha, discordant=discordant)

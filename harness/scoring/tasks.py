@@ -15,7 +15,7 @@ from harness.scoring.options import ScoringOptions
 from harness.scoring.quiet import quiet
 from harness.suite.spec import BenchmarkSpec
 
-Tasks = Mapping[str, Any]  # name -> lm_eval.api.task.Task, groups and tags taken apart
+Tasks = Mapping[str, Any]  # name -> lm_eval.api.task.Task; groups and tags are expanded
 
 
 @contextmanager
@@ -29,10 +29,10 @@ def environment(options: ScoringOptions, mode: CodeEvalMode) -> Iterator[None]:
 
 
 def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
-    """Fresh task objects (scoring changes them), with our filter where it belongs. Call within `environment`.
+    """Build new task objects (scoring changes them), with our BBH filter added. Call within `environment`.
 
     Raises:
-        InputError: unknown task, a dataset that cannot be read, or one that lacks a split or column.
+        InputError: unknown task, a dataset that cannot be read, or one without the task's split or column.
     """
     if mistakes := unknown_tasks(names, options):
         raise InputError("; ".join(mistakes), remedy="`lm_eval ls tasks` lists the official tasks")
@@ -40,7 +40,7 @@ def build_tasks(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
         tasks = dict(task_manager(names, options).load(list(names))["tasks"])
     except InputError:
         raise
-    except Exception as error:  # lm-eval reads the first document at once, and lets its errors through
+    except Exception as error:  # lm-eval reads the first document here and passes errors on
         raise InputError(
             f"task {', '.join(names)} cannot be built: {type(error).__name__}: {error}",
             remedy="check that its dataset has the splits and columns that the task's YAML names"
@@ -67,12 +67,12 @@ def _inspected(names: tuple[str, ...], options: ScoringOptions) -> Tasks:
 
 
 def executes_code(benchmark: BenchmarkSpec, task: Any) -> bool:
-    """Whether scoring this task runs what the model wrote: the suite says so, or the task itself."""
+    """Whether scoring runs model-written code, as declared by the suite or by the task."""
     return benchmark.executes_code or bool(getattr(task, "UNSAFE_CODE", False))
 
 
 def effective_fewshot(benchmark: BenchmarkSpec, task: Any) -> int:
-    """As lm-eval decides: a task's own 0 stands, else the benchmark's number, else the task's, else 0."""
+    """Few-shot number, as in lm-eval: a task's 0, else the benchmark's, else the task's, else 0."""
     own: int | None = task.get_config("num_fewshot")
     if own == 0 or benchmark.num_fewshot is None:
         return own or 0
@@ -109,7 +109,7 @@ def filter_mistakes(benchmark: BenchmarkSpec, task: Any) -> list[str]:
 
 
 def chosen_filter(benchmark: BenchmarkSpec, task: Any) -> str:
-    """The benchmark's filter, else the task's first (every filter of a task carries all its metrics)."""
+    """The benchmark's filter, else the task's first (every filter has all metrics of the task)."""
     return benchmark.filter or filter_names(task)[0]
 
 
@@ -129,18 +129,18 @@ _KINDS: dict[str, TaskKind] = {
 
 @dataclass(frozen=True)
 class TaskDescription:
-    """One lm-eval task as a benchmark uses it; `items` are asked, of `documents` that there are."""
+    """One lm-eval task of a benchmark; `items` of its `documents` are scored."""
 
     name: str
     kind: TaskKind
-    filter: str  # that finds the answer in what was generated; "" where nothing is
+    filter: str  # extracts the answer from generated text; "" if nothing is generated
     num_fewshot: int
     items: int
     documents: int
 
 
 def describe_tasks(benchmark: BenchmarkSpec, options: ScoringOptions) -> tuple[TaskDescription, ...]:
-    """Every task of a benchmark, groups taken apart, in the benchmark's order.
+    """Descriptions of a benchmark's tasks, groups expanded, in the benchmark's order.
 
     Raises:
         InputError: unknown task, or a dataset that cannot be read.

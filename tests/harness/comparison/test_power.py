@@ -65,7 +65,7 @@ def test_power_is_the_share_of_simulated_samples_that_the_test_finds(n: int, d: 
 
 @pytest.mark.parametrize("d", [0.05, 0.2, 0.5])
 def test_both_forms_agree_where_they_meet(d: float) -> None:
-    """At EXACT_ITEMS items the smallest difference, in percentage points, does not jump by 0.01."""
+    """At EXACT_ITEMS items the minimum detectable effect in percentage points does not jump by 0.01."""
     below = smallest_difference(EXACT_ITEMS, discordant=d)
     above = smallest_difference(EXACT_ITEMS + 1, discordant=d)
     assert below is not None

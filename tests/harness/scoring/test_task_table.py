@@ -70,7 +70,7 @@ def test_a_row_says_what_is_measured(rows: dict[str, BenchmarkRow]) -> None:
 
 
 def test_of_several_samples_a_share_is_right(suite: Path, mirror: Path) -> None:
-    """No exact McNemar test then, so no smallest difference."""
+    """No exact McNemar test then, so no minimum detectable effect."""
     sampled = [
         "benchmarks.code.0.samples=20",
         "benchmarks.code.0.gen_kwargs={temperature: 0.2, do_sample: true}",
