@@ -1,8 +1,8 @@
 """Attention with an arbitrary mask (a layout) instead of the causal mask, for all architectures.
 
 transformers lets a model's attention be replaced by a registered function (its AttentionInterface). The one
-here asks the layout of the pass under way. What a layer adds of its own (scale, sliding window, soft cap)
-reaches it from the layer, so that one layout serves models that mix kinds of layers.
+here uses the layout of the current pass. Each layer passes its own settings (scale, sliding window, soft
+cap), so that one layout works for models with different kinds of layers.
 
     N    tokens read in this pass      S    tokens that may be seen, those read now last
     H    heads      K    heads of keys and values      D    width of a head

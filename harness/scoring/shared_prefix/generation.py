@@ -1,8 +1,8 @@
 """Greedy generation: the shared prefix is read once, and each row stops at its own end.
 
-A row leaves at its own stop string, end of text or limit, and a waiting one takes its place. What a row
-generates is what it would generate alone: guesses (`guesses`) are kept only as far as the model itself
-would have said them.
+A row ends at its own stop string, end-of-text token or limit, and a waiting prompt takes its place. A row
+generates what it would generate alone: draft tokens (`prompt_lookup`) are kept only as far as the model
+itself would have generated them.
 """
 
 from collections import deque
@@ -66,7 +66,7 @@ class _Row:
 
 
 def generate(reader: TreeReader, prompts: Sequence[Prompt], capacity: Capacity, done: OnGenerated) -> None:
-    """Generate for all prompts; `done` hears of each row when it ends."""
+    """Generate for all prompts; `done` is called for each row when it ends."""
     sequences = [p.tokens for p in prompts]
     for group in groups(sequences):
         trunk = DynamicCache()
@@ -144,7 +144,7 @@ class _Run:
         self._dismiss(ended)
 
     def _read_rows(self, guesses: Sequence[Sequence[int]], length: int) -> Tensor:
-        """Hidden states [B * L, width]; rows with shorter guesses read filling, which nobody looks at."""
+        """Hidden states [B * L, width]; rows with shorter guesses are padded, and the padding is ignored."""
         tokens = np.zeros((len(self.rows), length), np.int64)
         positions = np.empty_like(tokens)
         for place, (row, guess) in enumerate(zip(self.rows, guesses, strict=True)):

@@ -50,7 +50,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
 
     Attributes:
         chosen: the strategy that proved itself for this model.
-        told: what was not done the fastest way, and why, one sentence each.
+        told: fallbacks to a slower way and their reasons, one sentence each.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]
         try:
             answers: list[Score] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
         finally:
-            del self.__dict__["tok_encode"]  # set back instead, it would tie the model to itself
+            del self.__dict__["tok_encode"]  # restoring it as an attribute would make a reference cycle
         return answers
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:

@@ -17,8 +17,8 @@ from harness.scoring.shared_prefix.prefixes import Tokens, shared
 
 @dataclass(frozen=True)
 class Pack:
-    """`tokens` [N], `positions` [N] in their sequence, `sees` [N, N] whom each sees, and one path a sequence:
-    `paths[i]` holds, in order, where the i-th sequence's tokens behind the trunk are."""
+    """`tokens` [N], `positions` [N] in their sequence, the attention mask `sees` [N, N], and one path per
+    sequence: `paths[i]` has the indices of the i-th sequence's tokens behind the trunk, in order."""
 
     tokens: Tokens
     positions: NDArray[np.int64]

@@ -129,7 +129,7 @@ def plan(sequences: Sequence[Tokens], free: Sequence[int], pack_tokens: int) -> 
 
     Args:
         sequences: token ids, each of at least one token.
-        free: for each, the number of its first tokens whose logits nobody reads.
+        free: for each, the number of its first tokens whose logits are not needed.
         pack_tokens: at least 1.
     """
     tree = PrefixTree.of(sequences, free)

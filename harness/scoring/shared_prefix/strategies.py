@@ -4,8 +4,8 @@
     reuse   the model's own attention behind a cached context (`reuse.ReuseReader`)
     plain   lm-eval's own Hugging Face backend
 
-An architecture is on a list only if a test holds it to the plain forward; even so each model proves itself
-(`proof`) before it is read so.
+An architecture is on a list only if a test compares it with the plain forward pass; each model must also pass
+the self-check (`self_check`) before the strategy is used.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,8 +33,8 @@ GROWING_ROPE = {"dynamic", "longrope"}  # rotary factors change for all tokens w
 
 @dataclass(frozen=True)
 class Chosen:
-    """The strategy, its reader (None: plain), and what spoke against a faster one that this architecture
-    is listed for; an architecture on no list has that as its reason to be read plainly."""
+    """The strategy, its reader (None: plain), and the reason why a faster one is not used, for example that
+    it failed the self-check or that the architecture is on no list."""
 
     strategy: Strategy
     reader: Reader | None
