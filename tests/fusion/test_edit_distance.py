@@ -40,6 +40,7 @@ long_words = st.builds(lambda n, a, b: a + "ab" * n + b, st.integers(30, 36), fe
 words = st.lists(few_letters, max_size=14)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(queries=words, candidates=words, threshold=thresholds)
 def test_short_words(queries: list[str], candidates: list[str], threshold: float | None) -> None:

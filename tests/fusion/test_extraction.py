@@ -85,6 +85,7 @@ def _extract_to(folder: Path, model: Any, **options: Any) -> DistributionStore:
     return extract_to(folder, model, _encodings(), [False] * len(LENGTHS), k=5, **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     batch_tokens=st.integers(1, 60),

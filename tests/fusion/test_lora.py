@@ -119,6 +119,7 @@ def test_the_seed_decides_the_adapters() -> None:
     assert torch.equal(start(3), start(3)) and not torch.equal(start(3), start(4))
 
 
+@pytest.mark.slow
 def test_checkpointed_layers_train_the_same_adapters(tmp_path: Path) -> None:
     plain, _ = trained(tmp_path / "a", LORA, max_steps=2)
     saving, _ = trained(tmp_path / "b", LORA, max_steps=2, gradient_checkpointing=True)

@@ -421,6 +421,7 @@ def claim_is_true(tokenizer: Any, text: str, end: int, read: bytes) -> bool:
     return read.translate(None, WHITE_SPACE) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(
     name=st.sampled_from(sorted(TOYS)),

@@ -147,6 +147,7 @@ def test_scanning_is_the_softmax_at_any_scale(scale: float) -> None:
     assert_same(top_k(logits, gold, 7), brute_force(logits, gold, 7))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("finish", [(1.0, None), (0.25, None), (1.0, 3.0), (2.0, 5.0)])

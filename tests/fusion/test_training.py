@@ -172,6 +172,7 @@ def test_logged_parts_add_up_at_a_last_step_of_fewer_batches(tmp_path: Path) -> 
         assert point["loss"] == pytest.approx(mixed, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_the_evaluation_loss_is_the_causal_one_alone_by_tokens(tmp_path: Path, batch_size: int) -> None:
     """Whatever the batches: a long window weighs by its tokens, one of a single token has none."""

@@ -138,6 +138,7 @@ short = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(source=short, target=short, threshold=st.sampled_from([0.0, 0.2, 0.34, 0.5, 0.8]))
 def test_minimum_edit_is_the_definition(source: list[bytes], target: list[bytes], threshold: float) -> None:
@@ -251,6 +252,7 @@ def test_ids_beyond_the_models_vocabulary_begin_nothing() -> None:
     assert all(-1 <= i < 100 for i in found.target_ids)
 
 
+@pytest.mark.slow
 def test_nearest_is_the_authors_where_both_judge_the_same_letters(shared: Path) -> None:
     """Their map of 8k tokens to 8k runs on spelling, without threshold, in id order.
 

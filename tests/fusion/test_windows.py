@@ -45,6 +45,7 @@ def test_every_character_is_in_one_window_and_every_tokenizer_reads_it(block_siz
         assert windows == [Window(i, 0, len(d), True) for i, d in enumerate(documents) if d]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     documents=st.lists(st.text(st.sampled_from("ab \n\r\t\x00é日😀.T"), max_size=60), min_size=1, max_size=3),

@@ -72,6 +72,7 @@ def test_an_unexpected_error_is_shown_whole_where_no_file_can_be_written(
     assert "Traceback" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_results_folder_that_cannot_be_made_is_misuse(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     arguments = ["run-suite", "micro", "--only", "corpus", "--results", str(tmp_path / "file/results")]
@@ -80,6 +81,7 @@ def test_a_results_folder_that_cannot_be_made_is_misuse(tmp_path: Path) -> None:
     assert "--results" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [["cli.py"], ["-m", "harness"]], ids=" ".join)
 def test_a_checkout_and_the_package_start_the_same_program(program: list[str]) -> None:
     done = subprocess.run(

@@ -17,6 +17,8 @@ from harness import commands
 from harness.core.record import RunRecord
 from tests.conftest import CHECKOUT, MadeOnce
 
+pytestmark = pytest.mark.slow  # all of them read one run
+
 SMALL = [
     "micro",
     "--limit=12",
@@ -101,7 +103,6 @@ def test_a_second_run_reuses_every_stage(results: Path) -> None:
     assert all(s["reused"] for s in json.loads(done.stdout)["stages"])
 
 
-@pytest.mark.slow
 def test_a_changed_lambda_repeats_only_the_fused_training_and_its_scores(results: Path) -> None:
     done = _call("run-suite", *SMALL, "--set", "fusion.lm_loss_weight=0.7", "--results", results, "--json")
     repeated = {s["name"] for s in json.loads(done.stdout)["stages"] if not s["reused"]}
@@ -109,7 +110,6 @@ def test_a_changed_lambda_repeats_only_the_fused_training_and_its_scores(results
     assert repeated == {"training:fused", *benchmarks}
 
 
-@pytest.mark.slow
 def test_another_seed_trains_and_scores_again_and_is_part_of_the_comparison(results: Path) -> None:
     done = _call("run-suite", *SMALL, "--set", "seeds=2", "--results", results, "--json")
     record = RunRecord.model_validate_json(done.stdout)
@@ -170,7 +170,6 @@ def test_an_unknown_stage_is_refused_with_the_nearest(tmp_path: Path) -> None:
     assert "did you mean 'distributions'" in done.output
 
 
-@pytest.mark.slow
 def test_a_corrupted_file_in_the_store_stops_the_run_and_is_named(results: Path) -> None:
     (teacher,) = (results / "store" / "fusion").glob("*/probabilities.npy")
     teacher.write_bytes(teacher.read_bytes()[:-1] + b"x")
@@ -182,7 +181,6 @@ def test_a_corrupted_file_in_the_store_stops_the_run_and_is_named(results: Path)
     assert _call("run-suite", *SMALL, "--results", results).exit_code == 0
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
     arguments = [sys.executable, "cli.py", "run-suite", *SMALL, "--results", str(tmp_path)]
     arguments += ["--set", "training.max_steps=2000"]

@@ -26,6 +26,7 @@ OWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("assumption", ASSUMPTIONS, ids=lambda assumption: assumption.test)
 def test_assumption(assumption: Assumption) -> None:
     assumption.verify()

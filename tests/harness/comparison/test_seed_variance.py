@@ -94,6 +94,7 @@ def equals(draw: np.random.Generator, trainings: int, n: int = 100) -> Floats:
     return answers[0].astype(np.float64) - answers[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainings", [2, 3, 5])
 def test_false_alarms_stay_within_the_rate(trainings: int) -> None:
     """P(more than 72 alarms of 1,000 | 5 %) = 0.1 %."""

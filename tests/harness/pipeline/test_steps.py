@@ -105,6 +105,7 @@ def test_the_objective_is_the_suites() -> None:
     assert annealed == Objective(lm_loss_weight=Anneal(0.9, 0.1, "cosine"), temperature=2.0, loss="kl")
 
 
+@pytest.mark.slow
 def test_lora_trains_the_named_modules_and_leaves_a_plain_model(store: Store) -> None:
     """Merged, it has the target's tensors; only those with adapters are other than before."""
     chosen = "{r: 4, lora_alpha: 8, target_modules: [q_proj, v_proj]}"
@@ -117,6 +118,7 @@ def test_lora_trains_the_named_modules_and_leaves_a_plain_model(store: Store) ->
     assert outcomes["training:fused"].entry.facts["steps"] == 3
 
 
+@pytest.mark.slow
 def test_lora_that_fits_no_module_names_those_that_there_are(store: Store) -> None:
     with pytest.raises(StageError, match="stage training:fused: no LoRA adapters can be made") as caught:
         run(store, "training:fused", "lora={r: 4, target_modules: [query]}")

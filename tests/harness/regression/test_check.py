@@ -76,6 +76,7 @@ def test_harm_that_the_baseline_had_too_is_not_new(tmp_path: Path) -> None:
     assert check(record, tmp_path, tmp_path / "b.json").exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scores", "code"), [((8.0, 9.0), 1), ((9.0, 8.0), 0)])
 def test_where_lower_is_better_a_rise_is_what_regresses(
     tmp_path: Path, scores: tuple[float, float], code: int
@@ -113,6 +114,7 @@ def test_an_improvement_is_told(tmp_path: Path, baseline: Path) -> None:
     assert verdict.save in verdict.text()
 
 
+@pytest.mark.slow
 def test_the_order_of_items_on_disk_does_not_matter(tmp_path: Path, baseline: Path) -> None:
     record = sample_run(tmp_path)
     path = items_path(tmp_path, "capitals", "fused")

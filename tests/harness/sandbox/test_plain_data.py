@@ -34,6 +34,7 @@ def across(value: Any) -> Any:
     return decode(encode(value), Reference)
 
 
+@pytest.mark.slow
 @given(_VALUES)
 def test_plain_values_arrive_as_they_were(value: Any) -> None:
     """Type by type: 1, 1.0 and True are equal in Python and must not become each other."""

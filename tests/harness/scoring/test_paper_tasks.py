@@ -181,6 +181,7 @@ NEW = {  # benchmark -> the gold of its three items, as bits per byte are measur
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEW)
 def test_a_benchmark_of_the_paper_is_scored_item_by_item(
     name: str, rows: dict[str, BenchmarkSpec], options: ScoringOptions, model: LoadedLM

@@ -86,6 +86,7 @@ class Calls:
         return self.made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("benchmark", "method"), [(ARC, "_model_call"), (GSM8K, "_model_generate"), (GSM8K, "_model_call")]
 )
@@ -114,6 +115,7 @@ def test_a_second_attempt_makes_exactly_the_calls_that_are_left(
     assert (scored.items, scored.answers_computed) == (unbroken, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("benchmark", [ARC, GSM8K])
 def test_our_own_class_goes_on_at_the_next_unfinished_pass(
     benchmark: BenchmarkSpec,
@@ -275,6 +277,7 @@ def test_nothing_of_another_model_task_or_seed_is_reused(
     assert scratch(store) == before  # the first attempt's are still there for who goes back to it
 
 
+@pytest.mark.slow
 def test_a_model_made_again_under_its_key_with_other_weights_reuses_nothing(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,7 @@ def test_ids_do_not_depend_on_limit_or_model_settings(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [ARC.model_copy(update={"num_fewshot": 2}), GSM8K])
 def test_prompts_do_not_depend_on_the_limit(
     spec: BenchmarkSpec, model: LoadedLM, options: ScoringOptions

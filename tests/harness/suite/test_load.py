@@ -147,6 +147,7 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 FULL = {**SMALL, "corpus": {"kind": "files", "files": ["*.txt"]}, "comparison": {"published": "fusellm-7b"}}
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(places(FULL)), ODD), min_size=1, max_size=3))
 def test_whatever_stands_where_it_should_not_is_a_mistake_and_no_crash(

@@ -72,6 +72,7 @@ def test_rows_generate_what_each_would_alone(architecture: str) -> None:
     assert [found[i] for i in range(len(prompts))] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture", [n for n in TREES if "window" in n or n in ("gemma3_text", "mistral")]
 )
